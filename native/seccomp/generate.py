@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compile profile.txt into the classic BPF program that every container starts with, as a C header.
 
-The kernel emulates a new filter once for every call number, to learn which calls it need not be asked about again. A
-list walked from its head therefore costs the square of its length. Here the verdicts become runs of neighbouring
-numbers, and the runs a search tree of least total depth: a few steps for any number, and half as many instructions.
+The kernel emulates a new filter once for every call number, to learn which calls it need not be asked about again, and
+compiles it. A list walked from its head therefore costs the square of its length. Here the verdicts become runs of
+neighbouring numbers, and the runs the search tree that is cheapest to install.
+
+Two filters come out: one for a container without extra capabilities, and one with a return of its own for every set of
+capabilities that opens calls, which is set to ALLOW when the container has one of them.
 
     profile.txt ─parse→ Rules ─decide→ {number: verdict} ─runs→ [(first, verdict)] ─search→ tree ─assemble→ program ─render→ header
 
@@ -19,11 +22,12 @@ import platform
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 PROFILE = Path(__file__).with_name("profile.txt")
+HEADER = Path(__file__).with_name("pf_seccomp_default.h.in")
 MAX_CALLS = 320
 
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -42,7 +46,8 @@ EPERM, ENOSYS, EAFNOSUPPORT = 1, 38, 97
 OFFSET_NR, OFFSET_ARCH, OFFSET_ARGS = 0, 4, 16  # struct seccomp_data; both architectures are little-endian
 
 NEW_NAMESPACES = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}; NEWTIME is a signal number to clone
-CALLS_IN_KERNEL = 512  # only so many numbers weigh in the shape of the tree
+CALLS_IN_KERNEL = 512  # the kernel tries a filter for about so many numbers
+INSTRUCTION = 60  # measured: checking and compiling one costs as much as that many emulated steps
 
 Verdict = str  # "allow" "eperm" "enosys" "eafnosupport" "kill", "check:…", or a gate: "eperm|CAP|CAP", "enosys|CAP"
 NEXT = "next"
@@ -106,7 +111,7 @@ class Instruction:
 class Program:
     instructions: tuple[Instruction, ...]
     gates: tuple[tuple[int, int], ...]  # (mask of capabilities, index of the return that any of them opens)
-    calls: int  # that a container without extra capabilities may make
+    calls: int  # that it allows while no gate is open
 
 
 class ProfileError(Exception):
@@ -203,8 +208,23 @@ class Node:
     false: Node | Verdict
 
 
+def _chain(found: Sequence[tuple[int, Verdict]], lengths: Sequence[int], low: int, high: int) -> Iterator[tuple[int, Node]]:
+    """Runs low to high by asking for single numbers one after the other, where all the rest has one verdict."""
+    span = range(low, high + 1)
+    for rest in sorted({found[at][1] for at in span}):
+        odd = [at for at in span if found[at][1] != rest]
+        if not odd or any(lengths[at] > 1 for at in odd):
+            continue
+        steps = len(odd) * (sum(lengths[low : high + 1]) - len(odd)) + len(odd) * (len(odd) + 1) // 2
+        tree: Node | Verdict = rest
+        for at in odd:
+            tree = Node(JEQ, found[at][0], found[at][1], tree)
+        if isinstance(tree, Node):
+            yield steps + INSTRUCTION * (len(odd) + 1), tree
+
+
 def search(found: Sequence[tuple[int, Verdict]]) -> Node | Verdict:
-    """The tree over the runs whose depth, summed over all call numbers, is the least."""
+    """The tree over the runs that is cheapest to install: steps for all call numbers, and instructions."""
     ends = [first for first, _ in found[1:]] + [max(CALLS_IN_KERNEL, found[-1][0] + 1)]
     lengths = [end - first for (first, _), end in zip(found, ends, strict=True)]
 
@@ -212,12 +232,14 @@ def search(found: Sequence[tuple[int, Verdict]]) -> Node | Verdict:
     def best(low: int, high: int) -> tuple[int, Node | Verdict]:
         if low == high:
             return 0, found[low][1]
+        ways: list[tuple[int, Node]] = list(_chain(found, lengths, low, high))
         weight = sum(lengths[low : high + 1])
-        if high - low == 2 and lengths[low + 1] == 1 and found[low][1] == found[high][1]:
-            return weight, Node(JEQ, found[low + 1][0], found[low + 1][1], found[low][1])
-        split = min(range(low, high), key=lambda at: (best(low, at)[0] + best(at + 1, high)[0], abs(2 * at + 1 - low - high)))
-        left, right = best(low, split), best(split + 1, high)
-        return weight + left[0] + right[0], Node(JGE, found[split + 1][0], right[1], left[1])
+        for split in range(low, high):
+            (left_cost, left), (right_cost, right) = best(low, split), best(split + 1, high)
+            # The compiler in the kernel makes two instructions of a test that jumps far both ways.
+            own = weight + INSTRUCTION * (1 if isinstance(left, Node) or isinstance(right, Node) else 2)
+            ways.append((own + left_cost + right_cost, Node(JGE, found[split + 1][0], right, left)))
+        return min(ways, key=lambda way: way[0])
 
     return best(0, len(found) - 1)[1]
 
@@ -225,7 +247,8 @@ def search(found: Sequence[tuple[int, Verdict]]) -> Node | Verdict:
 class _Assembler:
     """Instructions with targets by name; all jumps go forward, so every place is named after it is asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: Callable[[str], str]) -> None:
+        self.label = label
         self.lines: list[tuple[int, int, str, str]] = []
         self.places: dict[str, int] = {}
 
@@ -233,7 +256,7 @@ class _Assembler:
         self.places[name] = len(self.lines)
 
     def emit(self, code: int, k: int, true: str = NEXT, false: str = NEXT) -> None:
-        self.lines.append((code, k, true, false))
+        self.lines.append((code, k, self.label(true), self.label(false)))
 
     def targets(self) -> list[str]:
         """The names jumped to so far, in that order."""
@@ -274,12 +297,16 @@ def _capability_mask(gate: str) -> int:
     return sum(1 << CAPABILITIES[name] for name in gate.split("|")[1:])
 
 
-def assemble(table: Mapping[int, Verdict], arch: str) -> Program:
+def assemble(table: Mapping[int, Verdict], arch: str, *, gated: bool) -> Program:
     """The whole filter: the architecture, the tree, the checks of arguments, one return for each answer."""
-    tree = search(runs(table))
+
+    def label(verdict: Verdict) -> str:
+        return verdict if gated else verdict.partition("|")[0]
+
+    tree = search(runs({number: label(verdict) for number, verdict in table.items()}))
     if not isinstance(tree, Node):
         raise ProfileError("the profile says the same about every call")
-    out = _Assembler()
+    out = _Assembler(label)
     out.emit(LD, OFFSET_ARCH)
     out.emit(JEQ, AUDIT_ARCH[arch], NEXT, "kill")
     out.emit(LD, OFFSET_NR)
@@ -299,70 +326,38 @@ def assemble(table: Mapping[int, Verdict], arch: str) -> Program:
     return Program(out.link(), tuple(gates), calls)
 
 
-def compile_profile(arch: str | None = None) -> Program:
-    """profile.txt for an architecture (this machine's, if none is named)."""
+def compile_profile(arch: str | None = None, *, gated: bool = False) -> Program:
+    """profile.txt for an architecture (this machine's, if none is named), with or without gates to open."""
     arch = arch or platform.machine()
     if arch not in AUDIT_ARCH:
         raise ProfileError(f"no profile for {arch}: one of {', '.join(AUDIT_ARCH)} is needed")
-    return assemble(decide(parse(PROFILE.read_text(encoding="utf-8")), arch, header_numbers(arch)), arch)
+    table = decide(parse(PROFILE.read_text(encoding="utf-8")), arch, header_numbers(arch))
+    return assemble(table, arch, gated=gated)
 
 
-HEADER = """\
-/* SPDX-License-Identifier: Apache-2.0 */
-/* Made from native/seccomp/profile.txt by generate.py, for {arch}: {calls} calls allowed. Do not edit. */
-#ifndef PF_SECCOMP_DEFAULT_H
-#define PF_SECCOMP_DEFAULT_H
-
-#if !defined(__{arch}__)
-#error "this filter is for {arch}"
-#endif
-
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-
-#define PF_SECCOMP_DEFAULT_LEN {length}u
-
-/* The filter of a container that was given no capability beyond the defaults. */
-static const struct sock_filter pf_seccomp_default[PF_SECCOMP_DEFAULT_LEN] = {{
-{instructions}
-}};
-
-/* Returns that are opened for a container that holds one of these capabilities (bit n: capability n). */
-static const struct {{
-    unsigned long long capabilities;
-    unsigned short index;
-}} pf_seccomp_gates[] = {{
-{gates}
-}};
-
-/* The filter for a container that holds `capabilities` in its bounding set. No allocation, no call. */
-static inline void pf_seccomp_fill(struct sock_filter filter[PF_SECCOMP_DEFAULT_LEN], unsigned long long capabilities) {{
-    for (unsigned int i = 0; i < PF_SECCOMP_DEFAULT_LEN; i++)
-        filter[i] = pf_seccomp_default[i];
-    for (unsigned int i = 0; i < sizeof pf_seccomp_gates / sizeof pf_seccomp_gates[0]; i++)
-        if (capabilities & pf_seccomp_gates[i].capabilities)
-            filter[pf_seccomp_gates[i].index].k = SECCOMP_RET_ALLOW;
-}}
-
-#endif
-"""
-
-
-def render(program: Program, arch: str) -> str:
+def render(plain: Program, gated: Program, arch: str) -> str:
     """The text of the header."""
-    return HEADER.format(
-        arch=arch,
-        calls=program.calls,
-        length=len(program.instructions),
-        instructions="\n".join(f"    {{0x{i.code:02x}, {i.jt}, {i.jf}, 0x{i.k:08x}}}," for i in program.instructions),
-        gates="\n".join(f"    {{0x{mask:x}ull, {index}}}," for mask, index in program.gates),
-    )
+
+    def lines(program: Program) -> str:
+        return "\n".join(f"    {{0x{i.code:02x}, {i.jt}, {i.jf}, 0x{i.k:08x}}}," for i in program.instructions)
+
+    values = {
+        "arch": arch,
+        "calls": str(plain.calls),
+        "plain_length": str(len(plain.instructions)),
+        "plain": lines(plain),
+        "gated_length": str(len(gated.instructions)),
+        "gated": lines(gated),
+        "gates": "\n".join(f"    {{0x{mask:x}ull, {index}}}," for mask, index in gated.gates),
+    }
+    return re.sub(r"@(\w+)@", lambda match: values[match[1]], HEADER.read_text(encoding="utf-8"))
 
 
 def generate(out_header: str | os.PathLike[str], arch: str | None = None) -> None:
     """Write pf_seccomp_default.h. Raises ProfileError with a remedy when the build lacks something."""
     arch = arch or platform.machine()
-    Path(out_header).write_text(render(compile_profile(arch), arch), encoding="utf-8")
+    text = render(compile_profile(arch), compile_profile(arch, gated=True), arch)
+    Path(out_header).write_text(text, encoding="utf-8")
 
 
 def main() -> None:
