@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading CRI logs while they grow, are rotated, and while containers restart."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from podfast.node import Follower, Joiner, LogLine
+from podfast.node.crilog import BLOCK, RECORD_LIMIT, Tape, offset_of_tail, parse
+
+
+def record(text: str, second: int = 0, stream: str = "stdout", tag: str = "F") -> bytes:
+    return f"2026-01-01T00:00:{second:02}.000000000Z {stream} {tag} {text}\n".encode()
+
+
+def append(directory: Path, container: str, attempt: int, data: bytes) -> Path:
+    path = directory / container / f"{attempt}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as file:
+        file.write(data)
+    return path
+
+
+def texts(lines: list[LogLine]) -> list[str]:
+    return [line.text.decode() for line in lines]
+
+
+def test_parse() -> None:
+    line = parse(b"2026-01-01T00:00:00.5Z stderr P two  words ", "c", 3)
+    assert line == LogLine("c", 3, "stderr", "2026-01-01T00:00:00.5Z", b"two  words ", True)
+    assert parse(b"t stdout F:x ", "c", 0).text == b""
+    assert parse(b"no record", "c", 0) == LogLine("c", 0, "stdout", "", b"no record", False)
+
+
+def test_lines_come_as_they_are_written_in_the_order_of_time(tmp_path: Path) -> None:
+    with Follower(str(tmp_path), ["a", "b"]) as follower:
+        assert follower.read() == []
+        append(tmp_path, "a", 0, record("one", 1) + record("three", 3))
+        append(tmp_path, "b", 0, record("two", 2))
+        assert texts(follower.read()) == ["one", "two", "three"]
+        assert follower.read() == []
+        append(tmp_path, "a", 0, record("four", 4)[:-3])
+        assert follower.read() == []
+        append(tmp_path, "a", 0, record("four", 4)[-3:])
+        assert texts(follower.read()) == ["four"]
+
+
+def test_a_restart_loses_no_line(tmp_path: Path) -> None:
+    with Follower(str(tmp_path), ["a"]) as follower:
+        append(tmp_path, "a", 0, record("first"))
+        assert texts(follower.read()) == ["first"]
+        append(tmp_path, "a", 0, record("last of 0") + b"cut off")
+        append(tmp_path, "a", 1, record("of 1"))
+        append(tmp_path, "a", 3, record("of 3"))
+        seen = [line for _ in range(5) for line in follower.read()]
+        assert [(line.attempt, line.text) for line in seen] == [
+            (0, b"last of 0"), (0, b"cut off"), (1, b"of 1"), (3, b"of 3"),
+        ]  # fmt: skip
+
+
+def test_rotation_is_followed(tmp_path: Path) -> None:
+    with Follower(str(tmp_path), ["a"]) as follower:
+        path = append(tmp_path, "a", 0, record("one"))
+        assert texts(follower.read()) == ["one"]
+        append(tmp_path, "a", 0, record("two"))
+        path.rename(path.with_name("0.log.1"))
+        append(tmp_path, "a", 0, record("three"))
+        assert texts(follower.read() + follower.read()) == ["two", "three"]
+
+
+def test_one_attempt_only(tmp_path: Path) -> None:
+    for attempt in range(3):
+        append(tmp_path, "a", attempt, record(f"of {attempt}"))
+    with Follower(str(tmp_path), ["a"], first=1, only=True) as follower:
+        assert texts(follower.read() + follower.read()) == ["of 1"]
+    with Follower(str(tmp_path), ["a"], first=7, only=True) as follower:
+        assert follower.read() == []
+
+
+def test_the_pod_goes_away_while_it_is_followed(tmp_path: Path) -> None:
+    with Follower(str(tmp_path), ["a"]) as follower:
+        path = append(tmp_path, "a", 0, record("one") + record("two"))
+        assert texts(follower.read()) == ["one", "two"]
+        append(tmp_path, "a", 0, record("three"))
+        path.unlink()
+        path.parent.rmdir()
+        assert texts(follower.read()) == ["three"]
+        assert follower.read() == []
+
+
+def test_tail_begins_with_the_newest_attempt(tmp_path: Path) -> None:
+    append(tmp_path, "a", 0, record("old"))
+    append(tmp_path, "a", 1, record("x") + record("y") + record("z"))
+    with Follower(str(tmp_path), ["a"]) as follower:
+        follower.skip_to_tail(2)
+        assert texts(follower.read()) == ["y", "z"]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, BLOCK + 9), max_size=6), st.integers(0, 8), st.booleans())
+def test_the_tail_of_any_file(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], count: int, ended: bool
+) -> None:
+    lines = [b"x" * size for size in sizes]
+    data = b"".join(line + b"\n" for line in lines)
+    if not ended:
+        data = data[:-1]
+        lines = data.split(b"\n") if data else []
+    path = tmp_path_factory.mktemp("tail") / "f"
+    path.write_bytes(data)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        tail = data[offset_of_tail(descriptor, count) :]
+    finally:
+        os.close(descriptor)
+    wanted = lines[-count:] if count else []
+    assert tail == b"\n".join(wanted) + (b"\n" if ended and wanted else b"")
+
+
+def test_a_file_without_newlines_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    with open(path, "wb") as file:
+        file.truncate(10 * RECORD_LIMIT)
+    tape = Tape(os.open(path, os.O_RDONLY), "c", 0)
+    total = 0
+    while lines := tape.read():
+        assert all(len(line.text) <= RECORD_LIMIT + BLOCK for line in lines)
+        total += sum(len(line.text) for line in lines)
+    total += sum(len(line.text) for line in tape.rest())
+    tape.close()
+    assert total == 10 * RECORD_LIMIT
+
+
+def test_pieces_of_long_lines_are_joined_each_stream_by_itself() -> None:
+    joiner = Joiner(limit=8)
+
+    def piece(text: bytes, partial: bool, stream: str = "stdout") -> LogLine:
+        return LogLine("c", 0, stream, "t", text, partial)
+
+    fed = [piece(b"ab", True), piece(b"E", True, "stderr"), piece(b"cd", False), piece(b"whole", False)]
+    assert [line.text for line in joiner.feed(fed)] == [b"abcd", b"whole"]
+    assert [line.text for line in joiner.feed([piece(b"12345", True), piece(b"678", True), piece(b"9", False)])] == [
+        b"12345678", b"9",
+    ]  # fmt: skip
+    assert [line.text for line in joiner.flush()] == [b"E"]
+    assert list(joiner.flush()) == []
