@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 __all__ = [
     "Conflict",
@@ -37,15 +36,30 @@ class PodfastError(Exception):
     """The root of the tree: catch it to catch everything that podfast raises on purpose."""
 
 
-@dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake in a manifest. Lines and columns count from 1; both are 0 where there is no text to point into."""
 
-    message: str
-    path: str = ""
-    line: int = 0
-    column: int = 0
-    source: str = ""
+    # Written out: every command imports this module, and `dataclasses` would cost more than all the rest of it.
+    __slots__ = ("column", "line", "message", "path", "source")
+
+    def __init__(self, message: str, path: str = "", line: int = 0, column: int = 0, source: str = "") -> None:
+        self.message = message
+        self.path = path
+        self.line = line
+        self.column = column
+        self.source = source
+
+    def _key(self) -> tuple[str, int, int, str, str]:
+        return (self.source, self.line, self.column, self.path, self.message)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"Problem({self.message!r}, {self.path!r}, {self.line}, {self.column}, {self.source!r})"
 
     def __str__(self) -> str:
         place = self.source
