@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// One container's life as its supervisor sees it: prepared and started, its exit read, the record of it kept where a full disk cannot lose it.
+#include "shim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const struct pf_cgroup *tracking_group(const struct shim *shim, int32_t index) {
+    const struct pf_cgroup *groups = (const void *)(shim->base + shim->plan->cgroups);
+    for (uint32_t i = 0; i < shim->plan->n_cgroups; i++)
+        if (groups[i].container == index && (groups[i].flags & PF_CG_V2) && (groups[i].flags & PF_CG_TRACK)) return &groups[i];
+    return NULL;
+}
+
+int open_group(const struct pf_cgroup *group, const struct shim *shim) {
+    return sys_openat(PF_FD_FIRST_HIERARCHY + (int)group->hierarchy, plan_text(shim, group->path), O_RDONLY | O_DIRECTORY, 0);
+}
+
+// "oom_kill N" of memory.events (v2) or memory.oom_control (v1).
+static uint64_t oom_kills(const struct shim *shim, int32_t index) {
+    const struct pf_cgroup *groups = (const void *)(shim->base + shim->plan->cgroups);
+    for (uint32_t i = 0; i < shim->plan->n_cgroups; i++) {
+        if (groups[i].container != index || !(groups[i].flags & PF_CG_MEMORY)) continue;
+        char text[512];
+        PF_FD dir = open_group(&groups[i], shim);
+        PF_FD fd = dir < 0 ? dir : sys_openat(dir, groups[i].flags & PF_CG_V2 ? "memory.events" : "memory.oom_control", O_RDONLY, 0);
+        pf_word n = fd < 0 ? -1 : sys_read(fd, text, sizeof text - 1);
+        if (n <= 0) return 0;
+        text[n] = 0;
+        const char *found = strstr(text, "oom_kill ");
+        return found ? strtoull(found + 9, NULL, 10) : 0;
+    }
+    return 0;
+}
+
+// The host's pid where it can be known (a served shim lives in the host's pid namespace) and its start time: what a later shim finds it by.
+static uint64_t start_ticks(int pid) {
+    char path[PF_DIGITS + 8], text[1024];
+    pf_digits(path, (uint32_t)pid);
+    strcat(path, "/stat");
+    PF_FD fd = sys_openat(PF_FD_PROC, path, O_RDONLY, 0);
+    pf_word n = fd < 0 ? -1 : sys_read(fd, text, sizeof text - 1);
+    if (n <= 0) return 0;
+    text[n] = 0;
+    const char *at = strrchr(text, ')');
+    for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
+    return at ? strtoull(at + 1, NULL, 10) : 0;
+}
+
+static void keep_record(const struct shim *shim, uint32_t index, uint32_t state, uint32_t flags) {
+    const struct container *container = &shim->containers[index];
+    struct pf_exit record = {.state = state, .attempt = container->attempt, .pid = container->pid, .status = container->status, .flags = flags,
+                             .started_ns = container->started_ns};
+    if (state == PF_SLOT_RUNNING && (shim->plan->flags & PF_POD_SERVED)) record.start_ticks = start_ticks(container->pid);
+    if (state >= PF_SLOT_EXITED) record.finished_ns = wall_ns();
+    sys_pwrite(shim->exit_fd, &record, sizeof record, index * sizeof record); // the space was reserved when the pod was made
+}
+
+static int make_layer(const struct shim *shim, uint32_t index, struct container *container, struct pf_report *why) {
+    const struct pf_container *planned = plan_container(shim, index);
+    const uint32_t *layers = (const void *)(shim->base + planned->layers);
+    char *at = container->overlay, *end = at + sizeof container->overlay - 128;
+    char upper[64] = "/pod/state/";
+    at = stpcpy(at, "lowerdir=");
+    for (uint32_t i = 0; i < planned->n_layers && at < end; i++) {
+        if (i) *at++ = ':';
+        at += pf_digits(at, layers[i]);
+    }
+    if (!(planned->flags & PF_C_ROOT_UPPER)) {
+        if (planned->n_layers > 1) return 0; // lower layers alone: a read-only overlay
+        return 0;
+    }
+    if (planned->flags & PF_C_UPPER_MEMORY) at = stpcpy(at, ",upperdir=/host/u,workdir=/host/w");
+    else {
+        char *name = upper + strlen(upper);
+        name += pf_digits(name, index);
+        *name++ = '.';
+        name += pf_digits(name, (uint32_t)container->attempt);
+        strcpy(name, ".u");
+        *why = (struct pf_report){PF_STAGE_STATE, 0, (int32_t)index};
+        int failed = sys_mkdirat(AT_FDCWD, upper, 0755);
+        if (failed < 0 && failed != -EEXIST) return why->error = -failed, -1;
+        at = stpcpy(stpcpy(at, ",upperdir="), upper);
+        name[1] = 'w';
+        failed = sys_mkdirat(AT_FDCWD, upper, 0700);
+        if (failed < 0 && failed != -EEXIST) return why->error = -failed, -1;
+        at = stpcpy(stpcpy(at, ",workdir="), upper);
+    }
+    at = stpcpy(at, ",volatile"); // what is written here does not outlive the container: never wait for the disk
+    if (shim->plan->flags & PF_POD_ROOTLESS) stpcpy(at, ",userxattr");
+    return 0;
+}
+
+static void drop_layer(uint32_t index, int attempt) {
+    char from[48];
+    size_t n = pf_digits(from, index);
+    from[n++] = '.';
+    n += pf_digits(from + n, (uint32_t)attempt);
+    strcpy(from + n, ".u");
+    struct pf_err err;
+    PF_FD state = sys_openat(AT_FDCWD, "/pod/state", O_RDONLY | O_DIRECTORY, 0);
+    if (state < 0) return;
+    pf_remove_tree(state, from, &err);
+    from[n + 1] = 'w';
+    pf_remove_tree(state, from, &err);
+}
+
+static int make_pipes(struct container *container, int autostart, int report[2], int go[2]) {
+    go[0] = go[1] = -1;
+    int failed = sys_pipe(report, O_CLOEXEC);
+    if (failed < 0) return failed;
+    if (!autostart) {
+        failed = sys_pipe(go, O_CLOEXEC);
+        if (failed < 0) {
+            sys_close(report[0]);
+            sys_close(report[1]);
+            return failed;
+        }
+    }
+    container->report_fd = report[0];
+    container->go_fd = go[1];
+    return 0;
+}
+
+static void not_started(struct shim *shim, uint32_t index, const struct pf_report *why) {
+    struct container *container = &shim->containers[index];
+    container->phase = PHASE_ENDED;
+    container->status = 127 << 8;
+    keep_record(shim, index, PF_SLOT_FAILED, 0);
+    tell_failure(shim, (int32_t)index, why, NULL);
+}
+
+void container_start(struct shim *shim, uint32_t index, int attempt, int autostart) {
+    static struct pf_child child; // copied by the clone; one at a time
+    struct container *container = &shim->containers[index];
+    struct pf_report why = {0};
+    int report[2], go[2];
+    if (container->phase != PHASE_IDLE && container->phase != PHASE_ENDED) return; // a repeated request never starts a second process
+    if (container->phase == PHASE_ENDED && (plan_container(shim, index)->flags & PF_C_ROOT_UPPER)) drop_layer(index, container->attempt);
+    container->attempt = attempt;
+    container->status_known = container->status = 0;
+    container->failed_stage = 0;
+    log_open(shim, index);
+    if (make_layer(shim, index, container, &why) < 0) return not_started(shim, index, &why);
+    int failed = make_pipes(container, autostart, report, go);
+    if (failed < 0) {
+        why = (struct pf_report){PF_STAGE_CLONE, -failed, 0};
+        return not_started(shim, index, &why);
+    }
+    static char names[2][PF_DIGITS + 4];
+    strcpy(names[0] + pf_digits(names[0], index), ".out");
+    strcpy(names[1] + pf_digits(names[1], index), ".err");
+    child = (struct pf_child){
+        .base = shim->base, .plan = shim->plan, .container = plan_container(shim, index), .index = index, .report_fd = report[1], .go_fd = go[0],
+        .pause_ready_fd = shim->pause_ready, .pause_pidfd = shim->pause_pidfd, .n_hierarchies = shim->n_hierarchies,
+        .has_upper = (plan_container(shim, index)->flags & PF_C_ROOT_UPPER) != 0, .overlay = container->overlay, .out = names[0], .err = names[1],
+        .argv = container->argv, .envp = container->envp, .paths = container->paths, .board = shim->board,
+    };
+    const struct pf_cgroup *group = tracking_group(shim, (int32_t)index);
+    PF_FD group_fd = group ? open_group(group, shim) : -1;
+    uint64_t spaces = CLONE_NEWNS | (shim->plan->flags & PF_POD_SHARE_PID ? 0 : CLONE_NEWPID);
+    container->oom_before = oom_kills(shim, (int32_t)index);
+    pf_word pid = start_child(shim, spaces, group_fd, &container->pidfd, pf_container_main, &child);
+    sys_close(report[1]);
+    if (go[0] >= 0) sys_close(go[0]);
+    if (pid < 0) {
+        why = (struct pf_report){PF_STAGE_CLONE, (int32_t)-pid, 0};
+        sys_close(container->report_fd);
+        if (container->go_fd >= 0) sys_close(container->go_fd);
+        container->pidfd = container->report_fd = container->go_fd = -1;
+        return not_started(shim, index, &why);
+    }
+    container->pid = (int)pid;
+    container->phase = PHASE_PREPARING;
+    watch(shim, container->report_fd, KIND_REPORT, index);
+    watch(shim, container->pidfd, KIND_LIFE, index);
+}
+
+// The report pipe speaks: end of file is success, anything else says where it ended.
+void container_report(struct shim *shim, uint32_t index) {
+    struct container *container = &shim->containers[index];
+    struct pf_report report;
+    pf_word n = sys_read(container->report_fd, &report, sizeof report);
+    unwatch(shim, container->report_fd);
+    sys_close(container->report_fd);
+    if (container->go_fd >= 0) sys_close(container->go_fd);
+    container->report_fd = container->go_fd = -1;
+    container->started_ns = wall_ns();
+    if (n == (pf_word)sizeof report) {
+        container->failed_stage = report.stage;
+        keep_record(shim, index, PF_SLOT_FAILED, 0);
+        tell_failure(shim, (int32_t)index, &report, NULL);
+        return; // its exit follows and is not told
+    }
+    siginfo_t info = {0};
+    // End of file also comes from a death before exec; then the process is already waitable.
+    if (sys_waitid(P_PIDFD, container->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid && info.si_code != CLD_EXITED && !container->status_known) {
+        const struct pf_report died = {PF_STAGE_DIED, 0, info.si_status};
+        if (info.si_status == SIGKILL || info.si_status == SIGSYS) {
+            container->phase = PHASE_RUNNING; // killed right after exec, or before: told as an exit either way
+            (void)died;
+        }
+    }
+    container->phase = PHASE_RUNNING;
+    keep_record(shim, index, PF_SLOT_RUNNING, 0);
+    tell(shim, PF_MSG_STARTED, (int32_t)index, container->pid, container->pidfd);
+}
+
+static int read_status(struct container *container) {
+    siginfo_t info = {0};
+    if (sys_waitid(P_PIDFD, container->pidfd, &info, WEXITED | WNOHANG) == 0 && info.si_pid) {
+        container->status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
+        return 1;
+    }
+    return pf_exit_status(container->pidfd, &container->status, NULL) == 1; // adopted: not our child
+}
+
+void container_ended(struct shim *shim, uint32_t index) {
+    struct container *container = &shim->containers[index];
+    if (container->report_fd >= 0) container_report(shim, index); // both became ready at once: the report first
+    uint32_t flags = 0;
+    container->status_known = read_status(container);
+    if (!container->status_known) {
+        flags |= PF_EXIT_UNKNOWN;
+        container->status = SIGKILL;
+    }
+    if (oom_kills(shim, (int32_t)index) > container->oom_before) flags |= PF_EXIT_OOM;
+    unwatch(shim, container->pidfd);
+    sys_close(container->pidfd);
+    container->pidfd = -1;
+    if (shim->plan->flags & PF_POD_SHARE_PID) { // no pid namespace of its own that takes its children along
+        const struct pf_cgroup *group = tracking_group(shim, (int32_t)index);
+        if (group) pf_cgroup_kill(PF_FD_FIRST_HIERARCHY + (int)group->hierarchy, plan_text(shim, group->path));
+    }
+    log_finish(shim, index);
+    container->phase = PHASE_ENDED;
+    if (container->failed_stage) return;
+    keep_record(shim, index, PF_SLOT_EXITED, flags);
+    struct pf_msg message = {.magic = PF_MSG_MAGIC | PF_ABI, .type = PF_MSG_EXITED, .flags = (uint16_t)flags, .index = (int32_t)index,
+                             .attempt = container->attempt, .value = container->status, .wall_ns = wall_ns()};
+    if (shim->engine >= 0) send_message(shim->engine, &message, NULL, 0, -1);
+}
+
+int containers_alive(const struct shim *shim) {
+    int n = 0;
+    for (uint32_t i = 0; i < shim->plan->n_containers; i++) n += shim->containers[i].pidfd >= 0;
+    return n;
+}
+
+// A new shim finds what the old one left: by pid and start time, so that a reused number is not taken for it.
+void container_adopt(struct shim *shim, uint32_t index) {
+    struct container *container = &shim->containers[index];
+    struct pf_exit record;
+    if (sys_pread(shim->exit_fd, &record, sizeof record, index * sizeof record) != sizeof record) return;
+    container->attempt = record.attempt;
+    container->status = record.status;
+    container->started_ns = record.started_ns;
+    container->pid = record.pid;
+    if (record.state == PF_SLOT_EMPTY) return;
+    container->phase = PHASE_ENDED;
+    container->status_known = 1;
+    log_open(shim, index);
+    if (record.state != PF_SLOT_RUNNING) return;
+    container->pidfd = sys_pidfd_open(record.pid, 0);
+    if (container->pidfd >= 0 && start_ticks(record.pid) != record.start_ticks) {
+        sys_close(container->pidfd);
+        container->pidfd = -1;
+    }
+    if (container->pidfd < 0) { // it ended while nobody was there to see
+        container->status = SIGKILL;
+        keep_record(shim, index, PF_SLOT_EXITED, PF_EXIT_UNKNOWN);
+        log_finish(shim, index);
+        return;
+    }
+    container->phase = PHASE_RUNNING;
+    watch(shim, container->pidfd, KIND_LIFE, index);
+}

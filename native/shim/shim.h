@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* podfast-shim: the pod's supervisor. One process, one thread, one epoll; it makes every object of the pod and undoes it.
+ *
+ *   main.c       start-up, the loop             sandbox.c   cgroups, the pod's mount namespace, pause, the end
+ *   plan.c       the plan, checked              container.c start, exit, exit records
+ *   protocol.c   messages and descriptors       log.c       FIFOs → CRI log files        client.c exec.c  other shells */
+#ifndef PF_SHIM_H
+#define PF_SHIM_H
+
+#include "child.h"
+
+#define MAX_CONTAINERS 128
+#define MAX_CLIENTS 32
+
+enum kind { KIND_ENGINE = 1, KIND_ENGINE_LIFE, KIND_LISTEN, KIND_REPORT, KIND_LIFE, KIND_PAUSE, KIND_PAUSE_REPORT, KIND_LOG, KIND_RETRY, KIND_CLIENT, KIND_EXEC_LIFE, KIND_EXEC_REPORT };
+
+enum phase { PHASE_IDLE, PHASE_PREPARING, PHASE_RUNNING, PHASE_ENDING, PHASE_ENDED };
+
+struct stream {
+    int fd;            /* the FIFO, read-write so that it never reports a hang-up */
+    char *buffer;      /* LOG_BUFFER bytes while there is something */
+    uint32_t used;
+    int partial;       /* the last record written was a P */
+    int stalled;       /* the log could not be written; the FIFO waits */
+};
+
+struct container {
+    enum phase phase;
+    int attempt, pid;
+    int pidfd, report_fd, go_fd;
+    int failed_stage;
+    int status_known, status;
+    uint64_t oom_before, started_ns;
+    struct stream out[2]; /* stdout, stderr */
+    int log_fd;
+    int log_attempt;
+    uint64_t log_size;
+    const char **argv, **envp, **paths;
+    char overlay[4096];
+    char *names[2];
+};
+
+struct client {
+    int fd;
+    /* an exec of this client */
+    int exec_pidfd, exec_report, exec_tty, index;
+    uint32_t tag;
+    int exec_group; /* number of its sub-group, 0: none */
+    int failed;
+};
+
+struct shim {
+    char *base;
+    uint32_t size;
+    const struct pf_plan *plan;
+    int n_trees_first; /* descriptor of tree 0 */
+    int n_hierarchies;
+    int epoll, engine; /* engine: -1 when nobody is connected */
+    int pause_pidfd, pause_report, pause_ready;
+    int pause_dead, ready, removing;
+    int exit_fd, retry_fd;
+    uint32_t next_exec;
+    struct pf_board *board;
+    struct container *containers;
+    struct client clients[MAX_CLIENTS];
+};
+
+/* plan.c */
+int plan_load(struct shim *shim, const char **why);
+const struct pf_container *plan_container(const struct shim *shim, uint32_t index);
+const char *plan_text(const struct shim *shim, uint32_t at);
+
+/* protocol.c */
+int send_message(int fd, const struct pf_msg *message, const void *payload, size_t size, int attached);
+pf_word receive_message(int fd, struct pf_msg *message, char *payload, size_t room, int *fds, int *n_fds, int flags);
+void tell(struct shim *shim, uint16_t type, int32_t index, int32_t value, int attached);
+void tell_failure(struct shim *shim, int32_t index, const struct pf_report *report, const char *text);
+uint64_t wall_ns(void);
+
+/* sandbox.c */
+int sandbox_make(struct shim *shim, struct pf_report *why);
+int sandbox_pause(struct shim *shim, struct pf_report *why);
+void sandbox_kill(struct shim *shim);
+void sandbox_remove(struct shim *shim) __attribute__((noreturn));
+pf_word start_child(struct shim *shim, uint64_t namespaces, int cgroup_fd, int *pidfd, void (*fn)(void *), void *argument);
+
+/* container.c */
+void container_start(struct shim *shim, uint32_t index, int attempt, int autostart);
+void container_report(struct shim *shim, uint32_t index);
+void container_ended(struct shim *shim, uint32_t index);
+void container_adopt(struct shim *shim, uint32_t index);
+int containers_alive(const struct shim *shim);
+const struct pf_cgroup *tracking_group(const struct shim *shim, int32_t index);
+int open_group(const struct pf_cgroup *group, const struct shim *shim);
+
+/* log.c */
+void log_open(struct shim *shim, uint32_t index);
+void log_read(struct shim *shim, uint32_t index, int which);
+void log_finish(struct shim *shim, uint32_t index);
+void log_retry(struct shim *shim);
+
+/* client.c, exec.c */
+void client_accept(struct shim *shim);
+void client_message(struct shim *shim, uint32_t number);
+void client_drop(struct shim *shim, uint32_t number);
+void exec_start(struct shim *shim, struct client *client, uint32_t number, const struct pf_msg *message, char *payload, size_t size, int *fds, int n_fds);
+void exec_report(struct shim *shim, uint32_t number);
+void exec_ended(struct shim *shim, uint32_t number);
+void engine_adopt(struct shim *shim, int fd, int engine_pidfd);
+
+/* main.c */
+void watch(struct shim *shim, int fd, enum kind kind, uint32_t number);
+void unwatch(struct shim *shim, int fd);
+
+#endif
