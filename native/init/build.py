@@ -13,9 +13,9 @@ import subprocess
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("init.c")
-WARNINGS = "-Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror".split()
-RELEASE = "-static -Os -ffunction-sections -fdata-sections -Wl,--gc-sections -s".split()
-SANITIZE = "-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all".split()
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Wmissing-prototypes", "-Werror"]
+RELEASE = ["-static", "-Os", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "-s"]
+SANITIZE = ["-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
 class BuildError(Exception):

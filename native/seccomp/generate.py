@@ -151,7 +151,9 @@ def header_numbers(arch: str) -> dict[str, int]:
     if arch == platform.machine():
         source = "#include <asm/unistd.h>\n"
     elif arch == "aarch64":
-        source = "".join(f"#define __ARCH_WANT_{want}\n" for want in GENERIC_WANTS) + "#include <asm-generic/unistd.h>\n"
+        source = (
+            "".join(f"#define __ARCH_WANT_{want}\n" for want in GENERIC_WANTS) + "#include <asm-generic/unistd.h>\n"
+        )
     else:
         raise ProfileError(f"the kernel headers of {arch} are not on a {platform.machine()} machine")
     command = [*shlex.split(os.environ.get("CC") or "gcc"), "-E", "-dM", "-x", "c", "-"]
@@ -208,7 +210,9 @@ class Node:
     false: Node | Verdict
 
 
-def _chain(found: Sequence[tuple[int, Verdict]], lengths: Sequence[int], low: int, high: int) -> Iterator[tuple[int, Node]]:
+def _chain(
+    found: Sequence[tuple[int, Verdict]], lengths: Sequence[int], low: int, high: int
+) -> Iterator[tuple[int, Node]]:
     """Runs low to high by asking for single numbers one after the other, where all the rest has one verdict."""
     span = range(low, high + 1)
     for rest in sorted({found[at][1] for at in span}):
