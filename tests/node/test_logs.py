@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podfast.node import Follower, Joiner, LogLine
-from podfast.node.crilog import BLOCK, RECORD_LIMIT, Tape, offset_of_tail, parse
+from podfast.node.crilog import BLOCK, RECORD_LIMIT, Tape, parse, tail
 
 
 def record(text: str, second: int = 0, stream: str = "stdout", tag: str = "F") -> bytes:
@@ -66,9 +66,35 @@ def test_rotation_is_followed(tmp_path: Path) -> None:
         path = append(tmp_path, "a", 0, record("one"))
         assert texts(follower.read()) == ["one"]
         append(tmp_path, "a", 0, record("two"))
-        path.rename(path.with_name("0.log.1"))
+        path.rename(path.with_name("0.log.20260101-000001.000000000Z"))
         append(tmp_path, "a", 0, record("three"))
-        assert texts(follower.read() + follower.read()) == ["two", "three"]
+        path.rename(path.with_name("0.log.20260101-000002.000000000Z"))
+        append(tmp_path, "a", 0, record("four"))
+        assert texts([line for _ in range(4) for line in follower.read()]) == ["two", "three", "four"]
+
+
+def test_rotated_files_are_read_first_and_what_was_removed_is_passed_over(tmp_path: Path) -> None:
+    for second, text in enumerate(("one", "two", "three")):
+        path = append(tmp_path, "a", 0, record(text))
+        path.rename(path.with_name(f"0.log.20260101-00000{second}.000000000Z"))
+    append(tmp_path, "a", 0, record("four"))
+    with Follower(str(tmp_path), ["a"]) as follower:
+        assert texts(follower.read()) == ["one"]
+        for second in (0, 1):
+            path.with_name(f"0.log.20260101-00000{second}.000000000Z").unlink()
+        assert texts([line for _ in range(3) for line in follower.read()]) == ["three", "four"]
+    with Follower(str(tmp_path), ["a"]) as follower:
+        follower.skip_to_tail(2)
+        assert texts([line for _ in range(3) for line in follower.read()]) == ["three", "four"]
+
+
+def test_a_torn_record_that_is_cut_off_later_is_never_shown(tmp_path: Path) -> None:
+    path = append(tmp_path, "a", 0, record("one") + b"2026-01-01T00:00:00Z stdout F to")
+    with Follower(str(tmp_path), ["a"]) as follower:
+        assert texts(follower.read() + follower.read()) == ["one"]
+        os.truncate(path, len(record("one")))
+        append(tmp_path, "a", 0, record("two"))
+        assert texts(follower.read()) == ["two"]
 
 
 def test_one_attempt_only(tmp_path: Path) -> None:
@@ -113,11 +139,12 @@ def test_the_tail_of_any_file(
     path.write_bytes(data)
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        tail = data[offset_of_tail(descriptor, count) :]
+        offset, missing = tail(descriptor, count)
     finally:
         os.close(descriptor)
     wanted = lines[-count:] if count else []
-    assert tail == b"\n".join(wanted) + (b"\n" if ended and wanted else b"")
+    assert data[offset:] == b"\n".join(wanted) + (b"\n" if ended and wanted else b"")
+    assert missing == count - len(wanted)
 
 
 def test_a_file_without_newlines_does_not_fill_the_memory(tmp_path: Path) -> None:

@@ -35,37 +35,31 @@ def parse(record: bytes, container: str, attempt: int) -> LogLine:
 class Tape:
     """Reads the records of one open log file from where the last call ended. Owns the descriptor."""
 
-    def __init__(self, descriptor: int, container: str, attempt: int, offset: int = 0) -> None:
+    def __init__(self, descriptor: int, container: str, attempt: int) -> None:
         self.descriptor = descriptor
         self.container = container
         self.attempt = attempt
-        self._offset = offset
-        self._rest = b""
+        self.offset = 0  # always the beginning of a record
 
-    def read(self, limit: int = 4 * BLOCK) -> list[LogLine]:
-        """Whole records only: an unfinished one waits for its end. Reads about `limit` bytes; empty at the end of the file."""
-        lines: list[LogLine] = []
-        while limit > 0 and not lines:
-            block = os.pread(self.descriptor, BLOCK, self._offset)
-            if not block:
-                break
-            self._offset += len(block)
-            limit -= len(block)
-            records = (self._rest + block).split(b"\n")
-            self._rest = records.pop()
-            if len(self._rest) > RECORD_LIMIT:
-                records.append(self._rest)
-                self._rest = b""
-            lines = [parse(record, self.container, self.attempt) for record in records]
-        return lines
+    def read(self) -> list[LogLine]:
+        """The next whole records, about a block of them; empty at the end of the file.
 
-    def seek(self, offset: int) -> None:
-        self._offset = offset
-        self._rest = b""
+        An unfinished record is left where it is and read again: a shim that takes over from a killed one cuts it off.
+        """
+        block = os.pread(self.descriptor, BLOCK, self.offset)
+        end = block.rfind(b"\n") + 1
+        if not end:
+            if len(block) < RECORD_LIMIT:
+                return []
+            self.offset += len(block)
+            return [parse(block, self.container, self.attempt)]
+        self.offset += end
+        return [parse(record, self.container, self.attempt) for record in block[: end - 1].split(b"\n")]
 
     def rest(self) -> list[LogLine]:
         """A last record without a newline, when nobody will write its end."""
-        record, self._rest = self._rest, b""
+        record = os.pread(self.descriptor, BLOCK, self.offset)
+        self.offset += len(record)
         return [parse(record, self.container, self.attempt)] if record else []
 
     def close(self) -> None:
@@ -74,28 +68,26 @@ class Tape:
             self.descriptor = -1
 
 
-def offset_of_tail(descriptor: int, lines: int) -> int:
-    """Where the last `lines` records of a file begin, found from its end."""
+def tail(descriptor: int, lines: int) -> tuple[int, int]:
+    """Where the last `lines` records of a file begin, found from its end; and how many of them it does not have."""
     end = os.fstat(descriptor).st_size
-    if lines <= 0:
-        return end
-    position, missing = end, lines
+    if lines <= 0 or not end:
+        return end, max(lines, 0)
     # The newline that ends the file ends its last record; it is not the border of another one.
-    if end and os.pread(descriptor, 1, end - 1) == b"\n":
-        position = end - 1
+    position = end - 1 if os.pread(descriptor, 1, end - 1) == b"\n" else end
     while position > 0:
         start = max(0, position - BLOCK)
         block = os.pread(descriptor, position - start, start)
         count = block.count(b"\n")
-        if count < missing:
-            missing -= count
+        if count < lines:
+            lines -= count
             position = start
             continue
         at = len(block)
-        for _ in range(missing):
+        for _ in range(lines):
             at = block.rindex(b"\n", 0, at)
-        return start + at + 1
-    return 0
+        return start + at + 1, 0
+    return 0, lines - 1
 
 
 class Joiner:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The logs of one pod, read from its log directory while containers restart, files are rotated and the pod goes away.
 
-    <logs>/<namespace>_<name>_<uid>/<container>/<attempt>.log
+    <logs>/<namespace>_<name>_<uid>/<container>/<attempt>.log               being written
+    <logs>/<namespace>_<name>_<uid>/<container>/<attempt>.log.<time>        rotated
 
 The shim makes a file at its first line and the directory with it, so everything here may still be missing.
 """
@@ -9,57 +10,75 @@ The shim makes a file at its first line and the directory with it, so everything
 import os
 import re
 from collections.abc import Iterable
-from typing import Self
+from typing import NamedTuple, Self
 
-from podfast.node.crilog import LogLine, Tape, offset_of_tail
+from podfast.node.crilog import LogLine, Tape, tail
 
-_ATTEMPT = re.compile(r"(0|[1-9]\d{0,9})\.log")
+_FILE = re.compile(r"(0|[1-9]\d{0,9})\.log(?:\.(\d[\d.Z-]*))?")
+
+
+class _File(NamedTuple):
+    """Sorts by the time of its content."""
+
+    attempt: int
+    current: bool
+    name: str
 
 
 def attempts(directory: str, container: str) -> list[int]:
     """The attempts of a container that have written something, oldest first."""
+    return sorted({file.attempt for file in _files(f"{directory}/{container}")})
+
+
+def _files(directory: str) -> list[_File]:
     try:
-        names = os.listdir(f"{directory}/{container}")
+        names = os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(int(match[1]) for name in names if (match := _ATTEMPT.fullmatch(name)))
+    return sorted(
+        _File(int(match[1]), match[2] is None, match[0]) for name in names if (match := _FILE.fullmatch(name))
+    )
 
 
 class _Track:
     """One container: the file being read, and what comes after it."""
 
-    def __init__(self, directory: str, container: str, first: int | None, only: bool) -> None:
+    def __init__(self, directory: str, container: str, first: int, only: bool) -> None:
         self._directory = f"{directory}/{container}"
-        self._parent = directory
-        self.container = container
-        self._next = first  # the attempt to open next; None: the oldest there is
+        self._first = first
         self._only = only
+        self._container = container
         self._tape: Tape | None = None
         self._inode = 0
 
     def read(self) -> list[LogLine]:
         """New records. Looks for a successor before the last look at the current file, so that no record falls between."""
         while True:
-            if self._tape is None and not self._open():
-                return []
-            assert self._tape is not None
             successor = self._successor()
+            if self._tape is None:
+                if successor is None or not self._open(successor):
+                    return []
+                continue
             lines = self._tape.read()
-            if lines or not successor:
+            if lines or successor is None:
                 return lines
             lines = self._tape.rest()
-            self.close()
+            if not self._open(successor):
+                return lines  # it was rotated a moment ago: the next call finds it under its new name
             if lines:
                 return lines
 
     def skip_to_tail(self, lines: int) -> None:
         """Forgets all but the last `lines` records of the newest attempt that this track may read."""
-        known = attempts(self._parent, self.container)
-        if self._next is None and known:
-            self._next = known[-1]
-        if self._tape is None and self._open():
+        known = self._known()
+        newest = [file for file in known if file.attempt == known[-1].attempt]
+        for file in reversed(newest):
+            if not self._open(file):
+                return
             assert self._tape is not None
-            self._tape.seek(offset_of_tail(self._tape.descriptor, lines))
+            self._tape.offset, lines = tail(self._tape.descriptor, lines)
+            if not lines:
+                return
 
     def rest(self) -> list[LogLine]:
         return self._tape.rest() if self._tape else []
@@ -69,53 +88,51 @@ class _Track:
             self._tape.close()
             self._tape = None
 
-    def _open(self) -> bool:
-        attempt = self._next
-        if attempt is None or not os.path.lexists(f"{self._directory}/{attempt}.log"):
-            later = [n for n in attempts(self._parent, self.container) if attempt is None or n >= attempt]
-            if not later or (self._only and later[0] != attempt):
-                return False
-            attempt = later[0]
+    def _known(self) -> list[_File]:
+        files = _files(self._directory)
+        return [one for one in files if one.attempt == self._first or (one.attempt > self._first and not self._only)]
+
+    def _open(self, file: _File) -> bool:
+        """Goes on with this file. False when it is gone or has another name by now."""
         try:
-            descriptor = os.open(
-                f"{self._directory}/{attempt}.log", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            )
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(f"{self._directory}/{file.name}", flags)
         except FileNotFoundError:
             return False
+        self.close()
         self._inode = os.fstat(descriptor).st_ino
-        self._tape = Tape(descriptor, self.container, attempt)
-        self._next = attempt
+        self._tape = Tape(descriptor, self._container, file.attempt)
         return True
 
-    def _successor(self) -> bool:
-        """Whether the current file will get no more records because another one has taken its place."""
-        assert self._tape is not None
-        attempt = self._tape.attempt
+    def _successor(self) -> _File | None:
+        """The file after the current one. While there is none, the current one may still grow."""
+        known = self._known()
+        if self._tape is None:
+            return known[0] if known else None
+        for at in reversed(range(len(known))):  # the current file is nearly always the last
+            if self._inode_of(known[at]) == self._inode:
+                return known[at + 1] if at + 1 < len(known) else None
+        # It has been removed to make room; then what is left of its attempt is newer.
+        return next((file for file in known if file.attempt >= self._tape.attempt), None)
+
+    def _inode_of(self, file: _File) -> int:
         try:
-            if os.stat(f"{self._directory}/{attempt}.log").st_ino != self._inode:
-                return True
+            return os.stat(f"{self._directory}/{file.name}").st_ino
         except FileNotFoundError:
-            pass  # rotated a moment ago, or the pod is gone
-        if self._only:
-            return False
-        if any(n > attempt for n in attempts(self._parent, self.container)):
-            self._next = attempt + 1
-            return True
-        return False
+            return 0
 
 
 class Follower:
     """Reads the logs of some containers of a pod as they grow.
 
-    `first` is the attempt to begin with (None: the oldest there is); with `only` no other attempt is read. `read` never
-    waits: the caller does, on whatever tells it that something was written.
+    `first` is the attempt to begin with; with `only` no other attempt is read. `read` never waits: the caller does, on
+    whatever tells it that something was written.
     """
 
-    def __init__(
-        self, directory: str, containers: Iterable[str], *, first: int | None = None, only: bool = False
-    ) -> None:
+    def __init__(self, directory: str, containers: Iterable[str], *, first: int = 0, only: bool = False) -> None:
         self.directory = directory
-        self._tracks = [_Track(directory, container, first, only) for container in containers]
+        self._containers = tuple(containers)
+        self._tracks = [_Track(directory, container, first, only) for container in self._containers]
 
     def read(self) -> list[LogLine]:
         """What has been written since the last call, in the order of its time. Bounded: call again until it is empty."""
@@ -135,7 +152,7 @@ class Follower:
 
     def directories(self) -> list[str]:
         """What to watch for changes, from the pod's directory down; some of it may not exist yet."""
-        return [self.directory, *(f"{self.directory}/{track.container}" for track in self._tracks)]
+        return [self.directory, *(f"{self.directory}/{name}" for name in self._containers)]
 
     def close(self) -> None:
         for track in self._tracks:

@@ -12,8 +12,8 @@ the shim has the second; who sweeps holds the first one exclusively, so it never
 import fcntl
 import os
 import time
+from contextlib import suppress
 
-from podfast.node import records, undo
 from podfast.node.places import Places
 
 # A maker holds the lock for about a millisecond. One that was stopped in between must not hang every other command.
@@ -35,7 +35,10 @@ def sweep(root: str, runroot: str) -> int:
                 undone = _sweep_locked(places, boot)
             finally:
                 os.close(lock)
-    undo.empty(places.trash)
+    if _names(places.trash):
+        from podfast.node import undo
+
+        undo.empty(places.trash)
     return undone
 
 
@@ -64,11 +67,7 @@ def is_dead(directory: str) -> bool:
 
 
 def _suspects(directory: str) -> list[str]:
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return []
-    return [name for name in names if is_dead(f"{directory}/{name}")]
+    return [name for name in _names(directory) if is_dead(f"{directory}/{name}")]
 
 
 def _lock(places: Places) -> int:
@@ -90,6 +89,8 @@ def _lock(places: Places) -> int:
 
 
 def _sweep_locked(places: Places, boot: str) -> int:
+    from podfast.node import records, undo  # nearly never needed, and an import costs more than a whole sweep
+
     undone = 0
     for name in _suspects(places.pods):
         record = records.read(places.runroot, name)
@@ -122,7 +123,8 @@ def _write_boot(places: Places, boot: str) -> None:
             file.write(boot)
         os.rename(temporary, f"{places.root}/boot")
     except OSError:
-        undo.unlink(temporary)
+        with suppress(OSError):
+            os.unlink(temporary)
 
 
 def _discard_state(places: Places) -> None:
@@ -130,6 +132,8 @@ def _discard_state(places: Places) -> None:
 
     Where the root does not say which boot used it last, only what is older than this boot and has no run directory goes.
     """
+    from podfast.node import records, undo
+
     certain = os.path.exists(f"{places.root}/boot")
     born = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     alive = {record.uid for record in records.pods(places.runroot)}

@@ -2,8 +2,8 @@
 """Replays the undo records of a dead pod, and deletes trees."""
 
 import os
-import secrets
 import shutil
+import signal
 import time
 from contextlib import suppress
 
@@ -55,7 +55,7 @@ def trash(places: Places, path: str) -> None:
     """Moves a tree to the trash: one rename, however big the tree is."""
     with suppress(OSError):
         os.makedirs(places.trash, mode=0o700, exist_ok=True)
-        os.rename(path, f"{places.trash}/{os.path.basename(path)[:64]}.{secrets.token_hex(8)}")
+        os.rename(path, f"{places.trash}/{os.path.basename(path)[:64]}.{os.urandom(8).hex()}")
 
 
 def unlink(path: str) -> None:
@@ -97,8 +97,6 @@ def _kill_all(cgroup: str) -> None:
                 descriptor = os.pidfd_open(int(line))
                 try:
                     if _in_cgroup(int(line), cgroup):
-                        import signal
-
                         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                 finally:
                     os.close(descriptor)
