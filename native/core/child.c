@@ -19,7 +19,8 @@ void pf_child_fail(int report_fd, int stage, pf_word error, uint32_t index) {
     sys_exit(127);
 }
 
-// v1: each process writes itself into its groups; on v2 it was born there.
+// v1: each process writes itself into its groups; on v2 it was born there. Only "0" written to `tasks` spares the kernel's lock on all
+// thread groups, which waits for an RCU grace period: 0.08 ms instead of 9 ms for cgroup.procs (Linux 6.18, HZ=250).
 int pf_join_cgroups(const char *base, const struct pf_plan *plan, int32_t container, uint32_t *index) {
     const struct pf_cgroup *groups = (const void *)(base + plan->cgroups);
     for (uint32_t i = 0; i < plan->n_cgroups; i++) {
@@ -28,7 +29,7 @@ int pf_join_cgroups(const char *base, const struct pf_plan *plan, int32_t contai
         *index = i;
         PF_FD dir = sys_openat(PF_FD_FIRST_HIERARCHY + (int)group->hierarchy, pf_text(base, group->path), O_PATH | O_DIRECTORY, 0);
         if (dir < 0) return dir;
-        int failed = pf_write_file(dir, "cgroup.procs", "0", 1);
+        int failed = pf_write_file(dir, "tasks", "0", 1);
         if (failed < 0) return failed;
     }
     return 0;

@@ -30,7 +30,9 @@ static int make_groups(struct shim *shim, struct pf_report *why) {
             const char *value = plan_text(shim, writes[w + 1]);
             MUST(PF_STAGE_CGROUP, i, pf_write_file(dir, plan_text(shim, writes[w]), value, strlen(value)));
         }
-        if (group->flags & PF_CG_SHIM) MUST(PF_STAGE_CGROUP, i, pf_write_file(dir, "cgroup.procs", "0", 1));
+        // `tasks`: see pf_join_cgroups.
+        const char *members = group->flags & PF_CG_V2 ? "cgroup.procs" : "tasks";
+        if (group->flags & PF_CG_SHIM) MUST(PF_STAGE_CGROUP, i, pf_write_file(dir, members, "0", 1));
     }
     return 0;
 }
