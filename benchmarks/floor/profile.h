@@ -10,26 +10,26 @@
 enum { CONTAINERS = 2, MOST_HIERARCHIES = 16, FILTER_INSTRUCTIONS = 300 };
 
 struct hierarchy {
-	char name[64];  /* the directory below /sys/fs/cgroup; "" on a host with v2 alone */
-	char mount[96]; /* where the host has it mounted */
-	char data[96];  /* the options that mount it again; "" for v2 */
-	bool v2;
-	bool named;     /* v1 without a controller: seen by a container, but with no directory for it */
+    char name[64];  /* the directory below /sys/fs/cgroup; "" on a host with v2 alone */
+    char mount[96]; /* where the host has it mounted */
+    char data[96];  /* the options that mount it again; "" for v2 */
+    bool v2;
+    bool named;     /* v1 without a controller: seen by a container, but with no directory for it */
 };
 
 struct paths {
-	const char *path[24];
-	size_t count;
+    const char *path[24];
+    size_t count;
 };
 
 /* Found by profile_read: what of the host's goes into a container. Paths that do not exist are left out. */
 struct profile {
-	struct hierarchy hierarchies[MOST_HIERARCHIES];
-	size_t hierarchy_count;
-	bool unified;              /* v2 alone */
-	struct paths read_only;    /* below /proc */
-	struct paths masked_files; /* below /proc and /sys */
-	struct paths masked_directories;
+    struct hierarchy hierarchies[MOST_HIERARCHIES];
+    size_t hierarchy_count;
+    bool unified;              /* v2 alone */
+    struct paths read_only;    /* below /proc */
+    struct paths masked_files; /* below /proc and /sys */
+    struct paths masked_directories;
 };
 
 extern struct profile profile;

@@ -12,20 +12,20 @@
 #include <stddef.h>
 
 struct floor_ops {
-	const char *name;      /* of the process, as ps shows it */
-	void (*setup)(void);   /* once, not timed: what a node makes once */
-	void (*start)(void);   /* timed: from nothing to every program having been exec'd */
-	void (*stop)(void);    /* timed: back to nothing */
-	void (*between)(void); /* after every stop, not timed: what is put off on purpose */
-	void (*finish)(void);  /* once, not timed: leaves nothing behind */
+    const char *name;      /* of the process, as ps shows it */
+    void (*setup)(void);   /* once, not timed: what a node makes once */
+    void (*start)(void);   /* timed: from nothing to every program having been exec'd */
+    void (*stop)(void);    /* timed: back to nothing */
+    void (*between)(void); /* after every stop, not timed: what is put off on purpose */
+    void (*finish)(void);  /* once, not timed: leaves nothing behind */
 };
 
 /* What the command line says; paths are absolute. */
 struct floor_args {
-	const char *state;   /* a directory on the state disk */
-	const char *program; /* a static program that waits, to be the infra process and the containers' */
-	int rounds;          /* 0: serve */
-	int pid;             /* of this program, outside its pid namespace */
+    const char *state;   /* a directory on the state disk */
+    const char *program; /* a static program that waits, to be the infra process and the containers' */
+    int rounds;          /* 0: serve */
+    int pid;             /* of this program, outside its pid namespace */
 };
 
 extern struct floor_args floor_args;

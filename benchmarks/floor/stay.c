@@ -7,17 +7,17 @@ __attribute__((noreturn)) void _start(void);
 
 void _start(void)
 {
-	for (;;) {
-		long number = SYS_pause;
-		__asm__ volatile("syscall" : "+a"(number) : : "rcx", "r11", "memory");
-	}
+    for (;;) {
+        long number = SYS_pause;
+        __asm__ volatile("syscall" : "+a"(number) : : "rcx", "r11", "memory");
+    }
 }
 #else
 #include <unistd.h>
 
 int main(void)
 {
-	for (;;)
-		pause();
+    for (;;)
+        pause();
 }
 #endif
