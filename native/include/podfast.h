@@ -42,7 +42,8 @@ struct pf_plan {
     struct pf_vec masks;   /* below /proc and /sys: "proc/kcore" */
     struct pf_vec rdonly;  /* "proc/sys" */
     uint32_t trash_name;   /* name of the state directory in the trash */
-    uint32_t state_name;   /* name of the state directory below pods/ */
+    uint32_t state_name;   /* rootless: host path of the state directory */
+    uint32_t pad0;
     uint64_t log_max_bytes;
     uint32_t log_max_files;
     uint32_t shm_bytes;
@@ -99,6 +100,7 @@ struct pf_mount { /* one volume in one container */
 };
 enum { PF_MOUNT_RDONLY = 1 };
 
+
 struct pf_bind { /* one read-only tree of the image in the root */
     uint32_t tree, target;
 };
@@ -125,9 +127,12 @@ struct pf_container {
     struct pf_vec argv, envp;
     struct pf_vec paths; /* what execve tries, in this order */
     uint32_t workdir;
-    uint32_t pad;
+    uint32_t pad[2];
     uint64_t caps; /* bounding, permitted and effective alike */
 };
+
+/* The encoder in native/cython writes these sizes by hand. */
+_Static_assert(sizeof(struct pf_plan) == 120 && sizeof(struct pf_container) == 96, "the plan's layout has changed");
 
 /* ---- descriptors a shim is born with ---- */
 enum {

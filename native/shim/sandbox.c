@@ -228,6 +228,13 @@ static void kill_and_reap(int pidfd) {
     sys_waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG);
 }
 
+// The shim itself must not be in a group that is to go.
+static void leave_groups(const struct shim *shim) {
+    const struct pf_cgroup *groups = (const void *)(shim->base + shim->plan->cgroups);
+    for (uint32_t i = 0; i < shim->plan->n_cgroups; i++)
+        if (groups[i].flags & PF_CG_SHIM) pf_write_file(PF_FD_FIRST_HIERARCHY + (int)groups[i].hierarchy, "cgroup.procs", "0", 1);
+}
+
 void sandbox_remove(struct shim *shim) {
     struct pf_err err = {0};
     shim->removing = 1;
@@ -238,6 +245,7 @@ void sandbox_remove(struct shim *shim) {
     }
     for (uint32_t i = 0; i < MAX_CLIENTS; i++) kill_and_reap(shim->clients[i].exec_pidfd);
     kill_and_reap(shim->pause_pidfd);
+    leave_groups(shim);
     int failed = pf_undo_replay(PF_FD_ROOT, PF_FD_RUN, &err);
     const struct pf_report report = {PF_STAGE_STATE, err.code, 0};
     if (failed < 0) tell_failure(shim, -1, &report, err.what);

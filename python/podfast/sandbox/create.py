@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PodPlan → a running shim. The undo record is on file before the first object that outlives a process exists."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import uuid
+
+from podfast import _native
+from podfast.errors import Conflict, PodfastError, SystemFailure
+from podfast.places import Places
+from podfast.plan import model as m
+from podfast.plan.model import Names, PodPlan
+from podfast.sandbox.ground import Ground
+from podfast.sandbox.protocol import Message, receive, send
+
+EXIT_SLOT = 64
+BACKLOG = 16
+
+
+class Sandbox:
+    """One pod's shim, seen from its engine: a connection, a pidfd, the run directory. Made by `create` and `adopt` only."""
+
+    def __init__(self, ground: Ground, names: Names, connection: socket.socket, shim_pidfd: int, run_fd: int) -> None:
+        self.ground = ground
+        self.names = names
+        self.connection = connection
+        self.shim_pidfd = shim_pidfd
+        self.run_fd = run_fd
+        self.pause_pidfd = -1
+        connection.setblocking(False)
+
+    def send(self, message: Message) -> bool:
+        """False when the shim is gone: its end is an event of its own."""
+        try:
+            send(self.connection, message)
+        except OSError:
+            return False
+        return True
+
+    def receive(self) -> Message | None:
+        return receive(self.connection)
+
+    def undo(self) -> None:
+        """Replay the records: for when the shim can no longer do it."""
+        _native.undo_replay(self.ground.root, self.run_fd)
+
+    def close(self) -> None:
+        self.connection.close()
+        for fd in (self.shim_pidfd, self.run_fd, self.pause_pidfd):
+            if fd >= 0:
+                os.close(fd)
+        self.shim_pidfd = self.run_fd = self.pause_pidfd = -1
+
+
+def name(places: Places, namespace: str, pod_name: str) -> Names:
+    """Fresh ids, and the paths that follow from them."""
+    pod_id = os.urandom(32).hex()
+    uid = str(uuid.UUID(bytes=os.urandom(16), version=4))
+    return Names(
+        id=pod_id,
+        uid=uid,
+        run_directory=places.run_directory(pod_id),
+        state_directory=f"{places.state}/{pod_id}",
+        log_directory=places.log_directory(namespace, pod_name, uid),
+        trash=places.trash,
+        name_claim=f"{places.names}/{claim(namespace, pod_name)}",
+    )
+
+
+def claim(namespace: str, pod_name: str) -> str:
+    """The file name that claims a pod name: ids and hashes, never names, appear in paths."""
+    return hashlib.sha256(f"{namespace}/{pod_name}".encode()).hexdigest()[:32]
+
+
+def create(ground: Ground, plan: PodPlan, header: dict[str, object]) -> Sandbox:
+    """Start the pod. On failure everything is undone and the cause raised.
+
+    Raises Conflict when a living pod has the name, SystemFailure otherwise.
+    """
+    names = plan.names
+    fcntl.flock(ground.lock, fcntl.LOCK_SH)
+    opened: list[int] = []
+    try:
+        run_fd, pod_fd = _run_directory(ground, plan, header)
+        opened += [run_fd, pod_fd]
+    except OSError as error:
+        raise _failure("make the run directory", names.run_directory, error) from error
+    finally:
+        fcntl.flock(ground.lock, fcntl.LOCK_UN)
+    try:
+        _claim_name(ground, names, str(header.get("name", "")))
+        os.mkdir(names.id, 0o700, dir_fd=ground.state)
+        return _start(ground, plan, run_fd, pod_fd, opened)
+    except BaseException as error:
+        _native.undo_replay(ground.root, run_fd)
+        os.close(run_fd)
+        opened.remove(run_fd)
+        if isinstance(error, OSError) and not isinstance(error, PodfastError):
+            raise _failure("make the pod", names.id[:12], error) from error
+        raise
+    finally:
+        for fd in opened:
+            if fd != run_fd:
+                os.close(fd)
+
+
+def _failure(operation: str, thing: str, error: OSError) -> SystemFailure:
+    remedy = "the disk is full" if error.errno == errno.ENOSPC else "raise the limit of open files" if error.errno == errno.EMFILE else ""
+    return SystemFailure(
+        f"cannot {operation}: {error.filename or thing}: {error.strerror}", operation=operation, object=thing, errno=error.errno or 0, remedy=remedy
+    )
+
+
+def _run_directory(ground: Ground, plan: PodPlan, header: dict[str, object]) -> tuple[int, int]:
+    names = plan.names
+    os.mkdir(names.id, 0o700, dir_fd=ground.pods)
+    run_fd = pod_fd = -1
+    try:
+        run_fd = os.open(names.id, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=ground.pods)
+        pod_fd = os.open("pod", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=run_fd)
+        fcntl.flock(pod_fd, fcntl.LOCK_EX)
+        lines = [json.dumps({**header, "boot_id": ground.boot_id}), *plan.undo]
+        if any("\n" in line for line in lines):
+            raise ValueError("a line break in a path")
+        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+        if os.write(pod_fd, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), names.run_directory)
+    except BaseException:
+        _native.remove_tree(ground.pods, names.id)
+        for fd in (run_fd, pod_fd):
+            if fd >= 0:
+                os.close(fd)
+        raise
+    return run_fd, pod_fd
+
+
+def _claim_name(ground: Ground, names: Names, pod_name: str) -> None:
+    link = names.name_claim.rsplit("/", 1)[1]
+    for _ in range(100):
+        try:
+            os.symlink(names.id, link, dir_fd=ground.names)
+            return
+        except FileExistsError:
+            pass
+        try:
+            owner = os.readlink(link, dir_fd=ground.names)
+        except FileNotFoundError:
+            continue
+        if not sweep_dead(ground.root, ground.pods, owner, ground.lock):
+            raise Conflict(f'a pod "{pod_name}" is running already: {owner[:12]}', owner=owner)
+        try:
+            if os.readlink(link, dir_fd=ground.names) == owner:
+                os.unlink(link, dir_fd=ground.names)
+        except FileNotFoundError:
+            continue
+    raise Conflict(f'the name "{pod_name}" changes hands too fast', owner="")
+
+
+def sweep_dead(root_fd: int, pods_fd: int, pod_id: str, lock_fd: int) -> bool:
+    """Undo a pod whose shim is dead. False when its shim lives: then nothing is touched."""
+    fcntl.flock(lock_fd, fcntl.LOCK_EX)
+    try:
+        run_fd = os.open(pod_id, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=pods_fd)
+    except FileNotFoundError:
+        return True
+    finally:
+        fcntl.flock(lock_fd, fcntl.LOCK_UN)
+    try:
+        return _undo_if_dead(root_fd, run_fd, pods_fd, pod_id)
+    finally:
+        os.close(run_fd)
+
+
+def _undo_if_dead(root_fd: int, run_fd: int, pods_fd: int, pod_id: str) -> bool:
+    try:
+        pod_fd = os.open("pod", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=run_fd)
+    except FileNotFoundError:
+        _native.remove_tree(pods_fd, pod_id)
+        return True
+    try:
+        fcntl.flock(pod_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _native.undo_replay(root_fd, run_fd)
+        _native.remove_tree(pods_fd, pod_id)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(pod_fd)
+    return True
+
+
+def _listener(run_fd: int) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # Through the descriptor: a socket's path holds 107 bytes, and run roots may be long.
+    listener.bind(f"/proc/self/fd/{run_fd}/sock")
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _start(ground: Ground, plan: PodPlan, run_fd: int, pod_fd: int, opened: list[int]) -> Sandbox:
+    exits = os.open("exit", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=run_fd)
+    os.write(exits, bytes(EXIT_SLOT * len(plan.containers)))  # written, not only sized: the space is there when it is needed
+    os.close(exits)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, _listener(run_fd) as listener:
+        data = _native.encode(plan)
+        plan_fd = _native.sealed("podfast-plan", data)
+        opened.append(plan_fd)
+        if plan.flags & m.SERVED:
+            _keep_plan(run_fd, data)
+        state = -1
+        if plan.passes_trees:
+            state = _native.open_tree(plan.names.state_directory, m.TREE_RECURSIVE)
+            opened.append(state)
+            opened += [_native.open_tree(tree.source, tree.flags) for tree in plan.trees]
+        trees = opened[-len(plan.trees) :] if plan.trees and plan.passes_trees else []
+        launcher = ground.launcher
+        fds = [
+            theirs.fileno(), listener.fileno(), plan_fd, ground.engine, ground.proc, ground.root, run_fd, pod_fd, ground.logs, ground.trash, state,
+            launcher.pause, launcher.init, *ground.hierarchies[: _hierarchies(plan)], *trees,
+        ]  # fmt: skip
+        try:
+            pidfd = _native.spawn_shim(launcher, launcher.mount_ns, fds, new_pid=not plan.flags & m.SERVED)
+        except BaseException:
+            ours.close()
+            raise
+    return Sandbox(ground, plan.names, ours, pidfd, run_fd)
+
+
+def _hierarchies(plan: PodPlan) -> int:
+    """How many hierarchy descriptors the shim counts on: up to the last one that the plan uses."""
+    return max((group.hierarchy + 1 for group in plan.cgroups), default=0)
+
+
+def _keep_plan(run_fd: int, data: bytes) -> None:
+    """A served pod can get a new shim after everybody has died: the plan must be somewhere."""
+    fd = os.open("plan", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=run_fd)
+    try:
+        if os.write(fd, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "plan")
+    finally:
+        os.close(fd)

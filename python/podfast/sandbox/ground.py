@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an engine opens once and every pod of it uses: directories, the launcher, a trusted procfs."""
+
+from __future__ import annotations
+
+import os
+
+from podfast import _native
+from podfast.errors import SystemFailure, Unsupported
+from podfast.places import Places
+from podfast.plan.model import HostFacts
+from podfast.sandbox import host
+
+
+class Ground:
+    """Descriptors of one engine. All are close-on-exec; `close` gives them back."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.facts: HostFacts = host.gather()
+        _check_kernel()
+        self._fds: list[int] = []
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        places = self.places
+        self.runroot = self._directory(places.runroot, 0o711)
+        self.pods = self._directory(places.pods, 0o711)
+        self.names = self._directory(places.names, 0o700)
+        self._directory(places.root, 0o711)
+        self.state = self._directory(places.state, 0o711)
+        self.logs = self._directory(places.logs, 0o755)
+        self.trash = self._directory(places.trash, 0o700)
+        self.lock = self._keep(os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        self.proc = self._keep(_native.open_proc())
+        self.root = self._keep(os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        self.engine = self._keep(os.pidfd_open(os.getpid()))
+        if not self.facts.rootless:
+            host.enable_controllers(self.facts)
+        self.hierarchies = [
+            self._keep(os.open(hierarchy.base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) for hierarchy in self._used_hierarchies()
+        ]
+        self.launcher = self._launcher()
+        for fd in self.launcher:
+            if fd >= 0:
+                self._keep(fd)
+        with open(f"/proc/self/fd/{self.proc}/sys/kernel/random/boot_id", encoding="ascii") as file:
+            self.boot_id = file.read().strip()
+
+    def _used_hierarchies(self) -> tuple[host.Hierarchy, ...]:
+        return () if self.facts.rootless else self.facts.hierarchies
+
+    def _launcher(self) -> _native.Launcher:
+        shown = [(hierarchy.base, hierarchy.name) for hierarchy in self._used_hierarchies()]
+        if self.facts.rootless:
+            return _native.make_launcher(shown, uid_map=f"0 {os.geteuid()} 1\n", gid_map=f"0 {os.getegid()} 1\n")
+        return _native.make_launcher(shown)
+
+    def _keep(self, fd: int) -> int:
+        self._fds.append(fd)
+        return fd
+
+    def _directory(self, path: str, mode: int) -> int:
+        try:
+            os.makedirs(path, exist_ok=True)
+            fd = self._keep(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW))
+            status = os.fstat(fd)
+            if status.st_uid != os.geteuid():
+                raise PermissionError(1, "it belongs to another user", path)
+            if status.st_mode & 0o7777 != mode:
+                os.fchmod(fd, mode)
+        except OSError as error:
+            raise SystemFailure(
+                f"cannot use {path}: {error.strerror}", operation="open", object=path, errno=error.errno or 0, remedy="see --root and --runroot"
+            ) from error
+        return fd
+
+    def close(self) -> None:
+        for fd in self._fds:
+            os.close(fd)
+        self._fds.clear()
+
+
+def _check_kernel() -> None:
+    release = os.uname().release
+    numbers = release.split("-")[0].split(".")
+    if tuple(int(part) for part in numbers[:2] if part.isdigit()) < (6, 1):
+        raise Unsupported(f"Linux {release} is too old: podfast needs 6.1", remedy="install a newer kernel")
