@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from podfast.errors import NotFound, PodfastError
-from podfast.node import PodRecord, find, pods, resolve
+from podfast.node import PodRecord, find, pods
+from podfast.places import resolve
 
 ONE = "1a" * 32
 TWO = "1b" * 32

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from podfast.node import Places, sweep
+from podfast.node import sweep
 from podfast.node.sweeping import boot_id
+from podfast.places import Places
 
 ONE = "1a" * 32
 TWO = "1b" * 32
@@ -68,8 +69,7 @@ def test_a_dead_pod_is_undone_last_record_first(places: Places, tmp_path: Path) 
     (kept / "x").touch()
     file.touch()
     make(
-        places, ONE,
-        f"name {claim} {ONE}", f"name {stolen} {ONE}", f"trash {state}", f"rmtree {tree}", f"unlink {file}", "unlink relative", "odd",
+        places, ONE, f"name {claim}\t{ONE}", f"name {stolen}\t{ONE}", f"trash {state}\t{places.trash}/{ONE}", f"rmtree {tree}", f"unlink {file}",
     )  # fmt: skip
     assert sweep(*places) == 1
     assert [os.listdir(path) for path in (places.pods, places.state, places.trash)] == [[], [], []]
@@ -89,7 +89,7 @@ def test_a_record_that_was_cut_off_is_not_followed(places: Places, tmp_path: Pat
 
 
 def test_living_pods_stay(places: Places, held: list[int]) -> None:
-    hold(make(places, ONE, f"trash {places.state}/{ONE}"), held)
+    hold(make(places, ONE, f"trash {places.state}/{ONE}\t{places.trash}/{ONE}"), held)
     Path(places.state, ONE).mkdir()
     make(places, TWO)
     assert sweep(*places) == 1
@@ -111,6 +111,13 @@ def test_a_pod_that_died_in_its_first_moment(places: Places, content: bytes | No
         (directory / "pod").write_bytes(content)
     assert sweep(*places) == 1
     assert os.listdir(places.pods) == []
+
+
+def test_what_cannot_be_undone_now_stops_neither_the_command_nor_the_rest(places: Places) -> None:
+    make(places, ONE, "unlink not-absolute")
+    make(places, TWO)
+    assert sweep(*places) == 1
+    assert os.listdir(places.pods) == [ONE]
 
 
 def test_a_pod_that_is_being_made_is_waited_for(places: Places) -> None:

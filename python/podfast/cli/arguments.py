@@ -12,7 +12,7 @@ TYPE_CHECKING = False  # known to type checkers by its name; importing typing ta
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from podfast.node import Places
+    from podfast.places import Places
 
 USAGE_ERROR = 2
 
@@ -52,7 +52,9 @@ class UsageError(Exception):
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
     # Given no width, argparse asks shutil, whose import alone takes 5 ms.
-    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=28, width=min(width(sys.stdout.fileno()), 110) - 2)
+    return argparse.RawDescriptionHelpFormatter(
+        prog, max_help_position=28, width=min(width(sys.stdout.fileno()), 110) - 2
+    )
 
 
 def width(descriptor: int) -> int:
@@ -72,7 +74,9 @@ def add_global_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("options of every command")
     group.add_argument("-h", "--help", action="help", help="show this text")
     group.add_argument("-n", "--namespace", metavar="NAME", default=argparse.SUPPRESS, help="the pod's namespace")
-    group.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="images, volumes and logs ($PODFAST_ROOT)")
+    group.add_argument(
+        "--root", metavar="DIR", default=argparse.SUPPRESS, help="images, volumes and logs ($PODFAST_ROOT)"
+    )
     group.add_argument("--runroot", metavar="DIR", default=argparse.SUPPRESS, help="running pods ($PODFAST_RUNROOT)")
     group.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="add the traceback to an error")
 
@@ -95,7 +99,8 @@ def namespace(options: Options) -> str | None:
 
 def swept_places(options: Options) -> Places:
     """The directories this command works on, after what dead pods left there has been removed."""
-    from podfast.node import resolve, sweep
+    from podfast.node import sweep
+    from podfast.places import resolve
 
     places = resolve(options.root, options.runroot)
     sweep(*places)

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit.code if isinstance(exit.code, int) else failed
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BaseException as error:
+    except Exception as error:
         return _failure(error, options, failed)
     finally:
         _close_output()

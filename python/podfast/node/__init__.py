@@ -2,17 +2,15 @@
 """The pods of this machine, for those who do not own them: where they are, what they are, what dead ones have left.
 
 places   the root and the run root of this user and call
-records  run directories → PodRecord; find one by name or id
-sweeping undo what dead pods have left
-undo     … record by record
-crilog   one log file
-logs     all log files of a pod, followed
+records    run directories → PodRecord; find one by name or id
+sweeping   undo what dead pods have left
+crilog     one log file
+logs       all log files of a pod, followed
 """
 
 from podfast.node.crilog import Joiner, LogLine
 from podfast.node.logs import Follower
-from podfast.node.places import Places, resolve
 from podfast.node.records import PodRecord, find, pods
 from podfast.node.sweeping import sweep
 
-__all__ = ["Follower", "Joiner", "LogLine", "Places", "PodRecord", "find", "pods", "resolve", "sweep"]
+__all__ = ["Follower", "Joiner", "LogLine", "PodRecord", "find", "pods", "sweep"]
