@@ -163,7 +163,7 @@ static void mount_root(int number)
 
     format(root, TEXT, "%s/root", state);
     put(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    format(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s/pod/%d.u,workdir=%s/pod/%d.w", state, state, number, state, number);
+    format(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s/pod/%d.u,workdir=%s/pod/%d.w,volatile", state, state, number, state, number);
     put("overlay", root, "overlay", 0, options);
     put_read_only("/usr", format(target, TEXT, "%s/usr", root));
     put("proc", format(target, TEXT, "%s/proc", root), "proc", SAFE, NULL);

@@ -175,6 +175,7 @@ static int work(const struct floor_ops *ops)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NAME, ops->name);
+    umask(0);
     need(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "mount private", "/");
     need(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL), "mount", "/proc");
     ops->setup();
