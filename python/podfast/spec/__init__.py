@@ -1,10 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """YAML, JSON or plain data → Pod: strict, and every mistake told at once with its place.
 
-    text ─_native.yaml→ plain data ─model.decode→ Document ─checks→ Pod
+    source ─source→ plain data ─model, shape→ Document ─checks, options→ complete ─→ Pod
 
-model      the Pod's types                 fields     every field of the v1 Pod, and what becomes of it
-load       the way from a source to a Pod  shape      what the fields table says to a document
-quantity   500m, 64Mi                      checks     names, paths, ranges, references
-options    podfast.dev/* annotations       expand     $(NAME) in command, args and env
+load       the way as a whole              source     text, paths, data; the limits
+model      the Pod's types                 shape      what is wrong with fields and their types
+fields     every v1 field, what becomes    checks     names, paths, ranges, references (names, capabilities)
+           of it                           options    podfast.dev/* annotations
+quantity   500m, 64Mi                      complete   defaults and canonical forms
+expand     $(NAME) in command, args, env   problems   collecting mistakes, places, suggestions
 """
+
+from __future__ import annotations
+
+from podfast.spec.expand import environment, expand, expand_all
+from podfast.spec.load import load
+from podfast.spec.model import Pod
+
+__all__ = ["Pod", "environment", "expand", "expand_all", "load"]

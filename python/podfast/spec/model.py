@@ -18,6 +18,7 @@ from podfast.spec.quantity import Bytes, Millicores, parse_cpu, parse_memory
 __all__ = [
     "Capabilities",
     "Container",
+    "ContainerPort",
     "EmptyDir",
     "EnvVar",
     "HostPath",
@@ -43,41 +44,41 @@ class _Model(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """What all parts of a Pod have in common."""
 
 
-class EnvVar(_Model):
+class EnvVar(_Model, frozen=True):
     """One environment variable, as written: `podfast.spec.expand` puts in what `$(NAME)` stands for."""
 
     name: str
     value: str = ""
 
 
-class VolumeMount(_Model):
+class VolumeMount(_Model, frozen=True):
     name: str
     mount_path: str
     read_only: bool = False
 
 
-class ResourceList(_Model):
+class ResourceList(_Model, frozen=True):
     """Amounts of what a container may use. `cpu` is in thousandths of a core, `memory` in bytes."""
 
     cpu: Millicores | None = None
     memory: Bytes | None = None
 
 
-class Resources(_Model):
+class Resources(_Model, frozen=True):
     """Limits and requests. A request that is not written is its limit, as in Kubernetes; `load` fills it in."""
 
     limits: ResourceList = ResourceList()
     requests: ResourceList = ResourceList()
 
 
-class Capabilities(_Model):
+class Capabilities(_Model, frozen=True):
     """Names without `CAP_`, in capitals; `ALL` stands for every one."""
 
     add: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
 
 
-class SecurityContext(_Model):
+class SecurityContext(_Model, frozen=True):
     run_as_user: int | None = None
     run_as_group: int | None = None
     capabilities: Capabilities = Capabilities()
@@ -86,38 +87,47 @@ class SecurityContext(_Model):
     allow_privilege_escalation: bool | None = None
 
 
-class PodSecurityContext(_Model):
+class PodSecurityContext(_Model, frozen=True):
     """Defaults for all containers of the pod; a container's own value wins."""
 
     run_as_user: int | None = None
     run_as_group: int | None = None
 
 
-class Container(_Model):
+class ContainerPort(_Model, frozen=True):
+    """Which port the program listens on. It tells people and probes; as in Kubernetes, it opens and closes nothing."""
+
+    container_port: int
+    name: str = ""
+    protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
+
+
+class Container(_Model, frozen=True):
     name: str
     image: str = "host"
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     working_dir: str = ""
+    ports: tuple[ContainerPort, ...] = ()
     env: tuple[EnvVar, ...] = ()
     resources: Resources = Resources()
     volume_mounts: tuple[VolumeMount, ...] = ()
     security_context: SecurityContext = SecurityContext()
 
 
-class EmptyDir(_Model):
+class EmptyDir(_Model, frozen=True):
     """A directory that lives as long as the pod. `medium` "Memory" keeps it in RAM; `size_limit` is in bytes."""
 
     medium: Literal["", "Memory"] = ""
     size_limit: Bytes | None = None
 
 
-class HostPath(_Model):
+class HostPath(_Model, frozen=True):
     path: str
     type: HostPathType = ""
 
 
-class Volume(_Model):
+class Volume(_Model, frozen=True):
     """Exactly one of `empty_dir` and `host_path` is set; a volume without a source is an `EmptyDir`, as in Kubernetes."""
 
     name: str
@@ -125,7 +135,7 @@ class Volume(_Model):
     host_path: HostPath | None = None
 
 
-class PodSpec(_Model):
+class PodSpec(_Model, frozen=True):
     containers: tuple[Container, ...]
     volumes: tuple[Volume, ...] = ()
     restart_policy: RestartPolicy = "Always"
@@ -134,7 +144,7 @@ class PodSpec(_Model):
     security_context: PodSecurityContext = PodSecurityContext()
 
 
-class ObjectMeta(_Model):
+class ObjectMeta(_Model, frozen=True):
     """Name and labels. A uid in the document is an API server's and not kept: every run of a pod gets one of its own."""
 
     name: str
@@ -144,22 +154,47 @@ class ObjectMeta(_Model):
 
 
 class Options(Struct, frozen=True):
-    """podfast's own settings, from the pod's `podfast.dev/*` annotations. `back_off_*` are in seconds."""
+    """podfast's own settings, from the pod's `podfast.dev/*` annotations. `back_off_*` are in seconds.
+
+    A container's log is at most `log_max_files` files of `log_max_size` bytes; the kubelet's defaults.
+    """
 
     init: bool = False
     writable_layer: Literal["disk", "memory"] = "disk"
     back_off_initial: float = 10.0
     back_off_max: float = 300.0
     seccomp: Literal["default", "unconfined"] = "default"
+    log_max_size: int = 10 << 20
+    log_max_files: int = 5
 
 
-class Document(_Model):
+class Document(_Model, frozen=True):
     """The Pod exactly as a manifest writes it. `Pod` is this with the options understood."""
 
     api_version: Literal["v1"]
     kind: Literal["Pod"]
     metadata: ObjectMeta
     spec: PodSpec
+
+
+# Every type that a manifest is made of.
+STRUCTS: tuple[type[Struct], ...] = (
+    Document,
+    ObjectMeta,
+    PodSpec,
+    PodSecurityContext,
+    Container,
+    ContainerPort,
+    EnvVar,
+    Resources,
+    ResourceList,
+    VolumeMount,
+    SecurityContext,
+    Capabilities,
+    Volume,
+    EmptyDir,
+    HostPath,
+)
 
 
 class Pod(Struct, frozen=True):

@@ -33,12 +33,12 @@ class Bytes(int):
     __slots__ = ()
 
 
-def parse_cpu(value: str | int | float) -> Millicores:
+def parse_cpu(value: str | float) -> Millicores:
     """Thousandths of a core, rounded up; raises ValueError with what is wrong."""
     return Millicores(_parse(value, scale=3))
 
 
-def parse_memory(value: str | int | float) -> Bytes:
+def parse_memory(value: str | float) -> Bytes:
     """Bytes; raises ValueError with what is wrong."""
     return Bytes(_parse(value, scale=0, whole=True))
 
@@ -56,7 +56,7 @@ def format_bytes(count: int) -> str:
     return str(count)
 
 
-def _parse(value: str | int | float, *, scale: int, whole: bool = False) -> int:
+def _parse(value: str | float, *, scale: int, whole: bool = False) -> int:
     """`value` times ten to the power of `scale`, rounded up."""
     text = value if isinstance(value, str) else repr(value)
     if len(text) > _LONGEST:
@@ -67,11 +67,12 @@ def _parse(value: str | int | float, *, scale: int, whole: bool = False) -> int:
         number, exponent = number << shift, scale - places
     else:
         exponent = scale - places + _exponent(suffix)
+    result: int
     if exponent >= 0:
         result = number * 10 ** min(exponent, _LONGEST)
     else:
         # An exponent far below what the text can hold still leaves the smallest unit: Kubernetes rounds up, too.
-        divisor = 10 ** min(-exponent, 4 * _LONGEST)
+        divisor: int = 10 ** min(-exponent, 4 * _LONGEST)
         if whole and number % divisor:
             raise ValueError("is not a whole number of bytes (m means thousandths; Mi is mebibytes)")
         result = -(-number // divisor)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what a user gives (text, bytes, a path, plain data) to documents of plain data, within the limits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from podfast.errors import Problem, SpecError
+from podfast.spec.problems import dotted, shown
+
+if TYPE_CHECKING:
+    from podfast._native.yaml import Mistake
+
+__all__ = ["MOST_BYTES", "MOST_DEPTH", "MOST_NODES", "Content", "read"]
+
+MOST_BYTES = 3 * 1024 * 1024
+MOST_DEPTH = 100
+# Keys and values in all, aliases expanded. The largest real Pods have some thousands.
+MOST_NODES = 20_000
+
+_BOMS = {
+    b"\xef\xbb\xbf": "",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+
+
+class Content(NamedTuple):
+    """What a source holds: `documents` are (value, line, column); `marks` tell where their keys stand."""
+
+    name: str
+    documents: list[tuple[Any, int, int]]
+    marks: dict[int, Any]
+    mistakes: list[Mistake]
+
+
+def read(source: str | bytes | os.PathLike[str] | Mapping[str, Any], name: str | None) -> Content:
+    """The documents of a source. Raises SpecError when it cannot be read at all."""
+    if isinstance(source, Mapping):
+        budget = [MOST_NODES]
+        return Content(name or "", [(_plain(source, (), name or "", budget), 0, 0)], {}, [])
+    if isinstance(source, str) and ("\n" in source or source.startswith("{")):
+        return _parse(_encode(source, name or ""), name or "")
+    if isinstance(source, bytes):
+        return _parse(source, name or "")
+    if not isinstance(source, (str, os.PathLike)):
+        _fail(f"a manifest must be text, a path or a mapping, not {type(source).__name__}", name or "")
+    path = os.fspath(source)
+    return _parse(_contents(path, name or path), name or path)
+
+
+def _contents(path: str, name: str) -> bytes:
+    try:
+        # Bounded, whatever is behind the name: a device may have no end.
+        with open(path, "rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SpecError([Problem(f"cannot read the manifest: {reason}", source=shown(name))]) from error
+
+
+def _encode(text: str, name: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        before = text[: error.start]
+        column = len(before) - before.rfind("\n")
+        _fail("half of a surrogate pair is not a character", name, before.count("\n") + 1, column)
+
+
+def _parse(text: bytes, name: str) -> Content:
+    if len(text) > MOST_BYTES:
+        _fail(f"the manifest is larger than {MOST_BYTES >> 20} MiB", name)
+    for mark, encoding in _BOMS.items():
+        if text.startswith(mark):
+            if encoding:
+                _fail(f"the manifest is in {encoding}; save it as UTF-8", name, 1, 1)
+            text = text[len(mark) :]
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        _fail("the manifest is not UTF-8 here", name, *_position(text, error.start))
+    if text.startswith(b"{") and b"\\u" in text:
+        text = _join_surrogates(text)
+    from podfast._native import yaml
+
+    at = yaml.control_character(text)
+    if at >= 0:
+        _fail("a control character is not allowed here", name, *_position(text, at))
+    reading = yaml.read(text, nodes=MOST_NODES, depth=MOST_DEPTH)
+    return Content(name, reading.documents, reading.marks, reading.mistakes)
+
+
+def _position(text: bytes, at: int) -> tuple[int, int]:
+    start = text.rfind(b"\n", 0, at) + 1
+    return text.count(b"\n", 0, at) + 1, len(text[start:at].decode(errors="replace")) + 1
+
+
+def _join_surrogates(text: bytes) -> bytes:
+    r"""JSON writes characters beyond 16 bits as two escapes, `\ud83d\ude00`; YAML has one, `\U0001f600`."""
+    import re
+
+    def joined(match: re.Match[bytes]) -> bytes:
+        if match[1] is None:
+            return match[0]
+        high, low = int(match[1], 16), int(match[2], 16)
+        return b"\\U%08x" % (0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+
+    return re.sub(rb"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|\\.", joined, text)
+
+
+def _plain(value: Any, path: tuple[str | int, ...], name: str, budget: list[int]) -> Any:
+    """A copy in plain dicts, lists and scalars, so that nobody can change what has been checked."""
+    budget[0] -= 1
+    if budget[0] < 0:
+        _fail(f"more than {MOST_NODES} keys and values", name)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        _encode(value, name)
+        return str(value)
+    if len(path) >= MOST_DEPTH:
+        _fail(f"nested more than {MOST_DEPTH} deep", name, path=path)
+    if isinstance(value, Mapping):
+        result = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                _fail(f"a key of {dotted(path) or 'the manifest'} is not a string", name, path=path)
+            result[key] = _plain(item, (*path, key), name, budget)
+        return result
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, (*path, index), name, budget) for index, item in enumerate(value)]
+    _fail(f"{dotted(path)} must be plain data, not {type(value).__name__}", name, path=path)
+
+
+def _fail(message: str, name: str, line: int = 0, column: int = 0, path: tuple[str | int, ...] = ()) -> NoReturn:
+    raise SpecError([Problem(message, dotted(path), line, column, name)])
