@@ -20,18 +20,19 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from setuptools import Command, Extension, setup
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 
-sys.path.insert(0, "native")
-import toolchain  # noqa: E402  (build front ends do not put this directory on the path)
+# Build front ends do not put the project on the path.
+sys.path.insert(0, str(Path(__file__).parent / "native"))
+import toolchain  # noqa: E402
 
 NATIVE = Path("native")
-SCRATCH = Path("build")
-TABLES = SCRATCH / "include"
+SCRATCH = Path("build", "sanitize" if toolchain.flag("PODFAST_SANITIZE") else "release")
+TABLES = Path("build", "include")
 CORE = sorted((NATIVE / "core").glob("*.c"))
 HEADERS = [*sorted(NATIVE.glob("*/*.h")), TABLES / "pf_seccomp_default.h"]
 
@@ -54,7 +55,7 @@ def renew(out: Path, sources: Iterable[Path], make: Callable[[Path], None]) -> N
 class Step(Command):
     """One step of the build: makes `results` under `SCRATCH` and copies them into the package."""
 
-    user_options: list[tuple[str, str | None, str]] = []
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = []
     editable_mode = False
     build_lib: str | None = None
     results: tuple[Path, ...] = ()
@@ -97,12 +98,14 @@ class BuildTables(Step):
     def make(self) -> None:
         generator = NATIVE / "seccomp" / "generate.py"
         generate = runpy.run_path(str(generator))["generate"]
-        renew(TABLES / "pf_seccomp_default.h", [path for path in generator.parent.iterdir() if path.is_file()], generate)
+        renew(
+            TABLES / "pf_seccomp_default.h", [path for path in generator.parent.iterdir() if path.is_file()], generate
+        )
 
 
 class BuildPrograms(Step):
     description = "build the static programs"
-    results = tuple(SCRATCH / "programs" / name for name in ("podfast-shim", "podfast-init", "podfast-pause"))
+    results = tuple(SCRATCH / name for name in ("podfast-shim", "podfast-init", "podfast-pause"))
 
     def make(self) -> None:
         shim, init, pause = self.results
@@ -118,7 +121,7 @@ class BuildPrograms(Step):
 
 class BuildUnpacker(Step):
     description = "build the image unpacker, in Rust"
-    results = (SCRATCH / "programs" / "podfast-unpack",)
+    results = (SCRATCH / "podfast-unpack",)
 
     def make(self) -> None:
         crate = NATIVE / "unpack"
@@ -127,12 +130,16 @@ class BuildUnpacker(Step):
 
     def compile(self, crate: Path, out: Path) -> None:
         """Have maturin build a wheel with the program, and take it out of there."""
-        options = ["--release", "--locked", "--auditwheel", "skip", "--target-dir", SCRATCH.absolute() / "cargo"]
+        options = ["--release", "--locked", "--auditwheel", "skip", "--target-dir", Path("build", "cargo").absolute()]
         maturin = shutil.which("maturin") or str(Path(sys.executable).with_name("maturin"))
         environment = {**os.environ, "CARGO": str(toolchain.cargo())}
-        environment["PATH"] = os.pathsep.join([str(Path(environment["CARGO"]).parent), os.environ.get("PATH", os.defpath)])
+        environment["PATH"] = os.pathsep.join(
+            [str(Path(environment["CARGO"]).parent), os.environ.get("PATH", os.defpath)]
+        )
         wheels = out.parent / "wheels"
-        toolchain.run([maturin, "build", *options, "--manifest-path", crate / "Cargo.toml", "--out", wheels], env=environment)
+        toolchain.run(
+            [maturin, "build", *options, "--manifest-path", crate / "Cargo.toml", "--out", wheels], env=environment
+        )
         with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
             name = next(name for name in wheel.namelist() if name.endswith(f"/scripts/{out.name}"))
             out.write_bytes(wheel.read(name))
@@ -140,8 +147,12 @@ class BuildUnpacker(Step):
 
 
 class BuildExtensions(build_ext):
+    """Keeps what it made under `SCRATCH`, since an editable install builds in a fresh directory each time."""
+
     def finalize_options(self) -> None:
         super().finalize_options()
+        self.cython_c_in_temp = True
+        self.build_temp = str(SCRATCH / str(sys.implementation.cache_tag))
         sanitize = toolchain.SANITIZE if toolchain.flag("PODFAST_SANITIZE") else []
         for extension in self.extensions:
             extension.include_dirs = [*extension.include_dirs, str(TABLES)]
@@ -149,9 +160,21 @@ class BuildExtensions(build_ext):
             extension.extra_compile_args = [*toolchain.LANGUAGE, "-O2", "-g0", "-fvisibility=hidden", *sanitize]
             extension.extra_link_args = [flag for flag in sanitize if flag.startswith("-fsanitize")]
 
+    def build_extension(self, ext: Extension) -> None:
+        out = Path(self.get_ext_fullpath(ext.name))
+
+        def make(made: Path) -> None:
+            super(BuildExtensions, self).build_extension(ext)
+            shutil.copy2(out, made)
+
+        kept = Path(self.build_temp, out.name)
+        renew(kept, [Path(path) for path in (*ext.sources, *ext.depends)], make)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(kept, out)
+
 
 class Build(build):
-    sub_commands = [
+    sub_commands: ClassVar[Any] = [
         ("build_tables", None),
         *build.sub_commands,
         ("build_programs", None),
@@ -160,7 +183,9 @@ class Build(build):
 
 
 def cython_extensions() -> list[Any]:
-    return [Extension(f"podfast._native.{path.stem}", [str(path)]) for path in sorted((NATIVE / "cython").glob("*.pyx"))]
+    return [
+        Extension(f"podfast._native.{path.stem}", [str(path)]) for path in sorted((NATIVE / "cython").glob("*.pyx"))
+    ]
 
 
 setup(

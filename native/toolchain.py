@@ -56,7 +56,9 @@ def _old_rust(path: str) -> str | None:
 
 def _has_headers(names: Iterable[str]) -> bool:
     source = "".join(f"#include <{name}>\n" for name in names)
-    done = subprocess.run([*_c_compiler(), "-E", "-o", "/dev/null", "-x", "c", "-"], input=source.encode(), stderr=subprocess.DEVNULL)
+    done = subprocess.run(
+        [*_c_compiler(), "-E", "-o", "/dev/null", "-x", "c", "-"], input=source.encode(), stderr=subprocess.DEVNULL
+    )
     return done.returncode == 0
 
 
