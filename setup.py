@@ -28,7 +28,7 @@ from setuptools.command.build_ext import build_ext
 
 # Build front ends do not put the project on the path.
 sys.path.insert(0, str(Path(__file__).parent / "native"))
-import toolchain  # noqa: E402
+import toolchain
 
 NATIVE = Path("native")
 SCRATCH = Path("build", "sanitize" if toolchain.flag("PODFAST_SANITIZE") else "release")
