@@ -26,6 +26,9 @@ for _word in ("-.inf", "-.Inf", "-.INF"):
 for _word in (".nan", ".NaN", ".NAN"):
     _CONSTANTS[_word] = float("nan")
 
+cdef Py_ssize_t _MOST_DOCUMENTS = 100
+cdef const char *_HEX = b"0123456789abcdef"
+
 cdef str _STANDARD = "tag:yaml.org,2002:"
 # What an explicit tag may turn a scalar into; all other tags are refused.
 cdef dict _TAGGED = {
@@ -70,6 +73,51 @@ def control_character(bytes text not None):
     return -1
 
 
+def join_surrogates(bytes text not None):
+    r"""JSON writes a character beyond 16 bits as two escapes, `\ud83d\ude00`; YAML has one for it, `\U0001f600`."""
+    cdef const char *at = text
+    cdef Py_ssize_t size = len(text)
+    cdef Py_ssize_t i = 0, end = 0, k
+    cdef long high, low
+    cdef bint found = False
+    cdef bytearray result = bytearray(size)
+    cdef char *out = result
+    while i < size:
+        high = _escape(at, i, size)
+        low = _escape(at, i + 6, size) if 0xD800 <= high < 0xDC00 else -1
+        if 0xDC00 <= low < 0xE000:
+            high = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)
+            out[end] = b"\\"
+            out[end + 1] = b"U"
+            for k in range(8):
+                out[end + 2 + k] = _HEX[(high >> (28 - 4 * k)) & 15]
+            end += 10
+            i += 12
+            found = True
+            continue
+        # An escaped backslash does not begin another escape.
+        for k in range(2 if at[i] == b"\\" and i + 1 < size else 1):
+            out[end] = at[i]
+            end += 1
+            i += 1
+    return bytes(result[:end]) if found else text
+
+
+cdef long _escape(const char *at, Py_ssize_t i, Py_ssize_t size) noexcept:
+    """The number in the escape `\\uXXXX` at `i`, or -1."""
+    cdef long value = 0
+    cdef int digit
+    cdef Py_ssize_t k
+    if i + 6 > size or at[i] != b"\\" or at[i + 1] != b"u":
+        return -1
+    for k in range(i + 2, i + 6):
+        digit = _digit(<Py_UCS4><unsigned char>at[k])
+        if digit < 0:
+            return -1
+        value = value * 16 + digit
+    return value
+
+
 cdef object _resolve(str text):
     cdef Py_ssize_t size = len(text)
     cdef Py_UCS4 c
@@ -90,6 +138,8 @@ cdef object _resolve(str text):
 
 
 cdef object _number(str text):
+    if len(text) > 1000:
+        return text
     # Most of what begins with a digit is no number (1.2.3, 80/tcp, 5s): one look at the letters tells.
     cdef Py_UCS4 c
     for c in text:
@@ -232,6 +282,8 @@ cdef class Reader:
             kind = type(event)
             if kind is document:
                 self.path = []
+                if len(self.documents) == _MOST_DOCUMENTS:
+                    self._stop(event, f"more than {_MOST_DOCUMENTS} documents")
                 self.anchors = {}
                 event = get_event()
                 mark = event.start_mark

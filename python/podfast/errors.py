@@ -120,7 +120,13 @@ class SystemFailure(PodfastError):
     """A system call failed: `operation` on `object` with `errno`; `remedy` says what may help, when that is known."""
 
     def __init__(
-        self, message: str, *, operation: str = "", object: str = "", errno: int = 0, remedy: str = ""
+        self,
+        message: str,
+        *,
+        operation: str = "",
+        object: str = "",  # noqa: A002
+        errno: int = 0,
+        remedy: str = "",
     ) -> None:
         super().__init__(message)
         self.operation = operation

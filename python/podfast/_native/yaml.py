@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from podfast._native._yaml import Reader, Stop, control_character, place, resolve
+from podfast._native._yaml import Reader, Stop, control_character, join_surrogates, place, resolve
 from podfast.errors import Unsupported
 
-__all__ = ["Mistake", "Reading", "control_character", "place", "read", "resolve"]
+__all__ = ["Mistake", "Reading", "control_character", "join_surrogates", "place", "read", "resolve"]
 
 
 class Mistake(NamedTuple):
@@ -21,7 +21,7 @@ class Mistake(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """`documents` are (value, line, column); `marks` are as in `_yaml.Reader`; with mistakes, the data may be incomplete."""
+    """`documents` are (value, line, column), `marks` as in `_yaml.Reader`. With mistakes, some data may be missing."""
 
     documents: list[tuple[Any, int, int]]
     marks: dict[int, Any]

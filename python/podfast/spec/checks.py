@@ -27,11 +27,13 @@ def check(document: Document, report: Report) -> None:
     _identity(
         spec.security_context.run_as_user, spec.security_context.run_as_group, report, (*_SPEC, "securityContext")
     )
-    _count(report, (*_SPEC, "volumes"), len(spec.volumes), 0, _MOST_VOLUMES)
+    few = _count(report, (*_SPEC, "volumes"), len(spec.volumes), 0, _MOST_VOLUMES)
+    few = _count(report, (*_SPEC, "containers"), len(spec.containers), 1, _MOST_CONTAINERS) and few
+    if not few:
+        return
     _unique(report, (*_SPEC, "volumes"), "name", (volume.name for volume in spec.volumes))
     for index, volume in enumerate(spec.volumes):
         _volume(volume, report, (*_SPEC, "volumes", index))
-    _count(report, (*_SPEC, "containers"), len(spec.containers), 1, _MOST_CONTAINERS)
     _unique(report, (*_SPEC, "containers"), "name", (container.name for container in spec.containers))
     declared = {volume.name for volume in spec.volumes}
     for index, container in enumerate(spec.containers):
@@ -154,9 +156,12 @@ def _between(report: Report, path: Path, number: int, least: int, most: int) -> 
         report.about(path, f"must be between {least} and {most}")
 
 
-def _count(report: Report, path: Path, count: int, least: int, most: int) -> None:
-    if not least <= count <= most:
-        report.about(path, f"must have between {least} and {most} items, not {count}")
+def _count(report: Report, path: Path, count: int, least: int, most: int) -> bool:
+    """Whether a list may be looked at further."""
+    if least <= count <= most:
+        return True
+    report.about(path, f"must have between {least} and {most} items, not {count}")
+    return count < least
 
 
 def _unique(report: Report, path: Path, field: str, values: Iterable[str]) -> None:

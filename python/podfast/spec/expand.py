@@ -51,7 +51,7 @@ def expand_all(texts: Iterable[str], variables: Mapping[str, str]) -> tuple[str,
 
 
 def environment(variables: Iterable[EnvVar]) -> dict[str, str]:
-    """What a Pod's env list says, expanded: what the container gets, over the image's own, and what command and args see.
+    """A Pod's env list, expanded: what the container gets over the image's own, and what command and args see.
 
     A value may refer to variables that stand before it. As in the kubelet, the image's own variables are never put in.
     """

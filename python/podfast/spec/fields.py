@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every field of the v1 Pod (Kubernetes 1.37) and what becomes of it: honoured, without effect, or refused and why.
 
-Honoured is what `podfast.spec.model` has; `OTHERS` says what becomes of the rest, type by type. A refused or ineffective
-field decides for all that is below it: the names down there are in `BELOW`, for the documentation and for later.
+Honoured is what `podfast.spec.model` has; `OTHERS` says what becomes of the rest, type by type. A refused or
+ineffective field decides for all that is below it: the names there are in `BELOW`, for the documentation and for later.
 The tests hold this against the model and against Kubernetes' own number of fields.
 """
 

@@ -24,8 +24,8 @@ _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Repli
 def load(source: str | bytes | os.PathLike[str] | Mapping[str, Any], *, source_name: str | None = None) -> Pod:
     """Read one v1 Pod: YAML or JSON text, a path, or plain data.
 
-    A str with a line break in it, or with `{` in front, is text; any other str is a path. `source_name` is what messages
-    call the source; a path names itself. Raises SpecError, which tells every mistake.
+    A str with a line break in it, or with `{` in front, is text; any other str is a path. `source_name` is what
+    messages call the source; a path names itself. Raises SpecError, which tells every mistake.
     """
     content = read(source, source_name)
     report = Report(source=content.name, marks=content.marks)

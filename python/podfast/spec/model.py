@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Pod as podfast holds it: frozen, typed, with Kubernetes' names in camelCase outside and Python's inside.
 
-What `podfast.spec.load` returns has been checked whole: names, paths, ranges, references from mounts to volumes. Structs
-that are built by hand have not. Only honoured fields are here; `podfast.spec.fields` lists every other field of the v1
-Pod with what becomes of it. Lists are tuples; maps are dicts that nobody may change.
+What `podfast.spec.load` returns has been checked whole: names, paths, ranges, references from mounts to volumes.
+Structs that are built by hand have not. Only honoured fields are here; `podfast.spec.fields` lists every other field of
+the v1 Pod with what becomes of it. Lists are tuples; maps are dicts that nobody may change.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class HostPath(_Model, frozen=True):
 
 
 class Volume(_Model, frozen=True):
-    """Exactly one of `empty_dir` and `host_path` is set; a volume without a source is an `EmptyDir`, as in Kubernetes."""
+    """Exactly one of `empty_dir` and `host_path` is set; a volume without a source is an `EmptyDir`."""
 
     name: str
     empty_dir: EmptyDir | None = None
@@ -145,7 +145,7 @@ class PodSpec(_Model, frozen=True):
 
 
 class ObjectMeta(_Model, frozen=True):
-    """Name and labels. A uid in the document is an API server's and not kept: every run of a pod gets one of its own."""
+    """Name and labels. A uid in the document is an API server's; every run of a pod gets one of its own."""
 
     name: str
     namespace: str = "default"

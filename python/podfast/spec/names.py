@@ -55,7 +55,7 @@ def subdomain(text: str) -> str:
 
 
 def qualified_name(text: str) -> str:
-    """The key of a label or annotation: an optional subdomain and /, then at most 63 of A-Z, a-z, 0-9, -, _ and dots."""
+    """The key of a label or annotation: an optional subdomain and /, then at most 63 of letters, digits, - _ and ."""
     prefix, slash, name = text.rpartition("/")
     if slash and (wrong := subdomain(prefix)):
         return f"has a prefix that {wrong}"

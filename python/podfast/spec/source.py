@@ -82,10 +82,10 @@ def _parse(text: bytes, name: str) -> Content:
         text.decode()
     except UnicodeDecodeError as error:
         _fail("the manifest is not UTF-8 here", name, *_position(text, error.start))
-    if text.startswith(b"{") and b"\\u" in text:
-        text = _join_surrogates(text)
     from podfast._native import yaml
 
+    if text.startswith(b"{"):
+        text = yaml.join_surrogates(text)
     at = yaml.control_character(text)
     if at >= 0:
         _fail("a control character is not allowed here", name, *_position(text, at))
@@ -96,19 +96,6 @@ def _parse(text: bytes, name: str) -> Content:
 def _position(text: bytes, at: int) -> tuple[int, int]:
     start = text.rfind(b"\n", 0, at) + 1
     return text.count(b"\n", 0, at) + 1, len(text[start:at].decode(errors="replace")) + 1
-
-
-def _join_surrogates(text: bytes) -> bytes:
-    r"""JSON writes characters beyond 16 bits as two escapes, `\ud83d\ude00`; YAML has one, `\U0001f600`."""
-    import re
-
-    def joined(match: re.Match[bytes]) -> bytes:
-        if match[1] is None:
-            return match[0]
-        high, low = int(match[1], 16), int(match[2], 16)
-        return b"\\U%08x" % (0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
-
-    return re.sub(rb"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|\\.", joined, text)
 
 
 def _plain(value: Any, path: tuple[str | int, ...], name: str, budget: list[int]) -> Any:
@@ -132,7 +119,7 @@ def _plain(value: Any, path: tuple[str | int, ...], name: str, budget: list[int]
         return result
     if isinstance(value, (list, tuple)):
         return [_plain(item, (*path, index), name, budget) for index, item in enumerate(value)]
-    _fail(f"{dotted(path)} must be plain data, not {type(value).__name__}", name, path=path)
+    return _fail(f"{dotted(path)} must be plain data, not {type(value).__name__}", name, path=path)
 
 
 def _fail(message: str, name: str, line: int = 0, column: int = 0, path: tuple[str | int, ...] = ()) -> NoReturn:
