@@ -2,13 +2,13 @@
 """Reading CRI logs while they grow, are rotated, and while containers restart."""
 
 import os
+import select
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from podfast.node import Follower, Joiner, LogLine
+from podfast.node import Follower, Joiner, LogLine, Watch, read_logs
 from podfast.node.crilog import BLOCK, RECORD_LIMIT, Tape, parse, tail
 
 
@@ -174,3 +174,49 @@ def test_pieces_of_long_lines_are_joined_each_stream_by_itself() -> None:
     ]  # fmt: skip
     assert [line.text for line in joiner.flush()] == [b"E"]
     assert list(joiner.flush()) == []
+
+
+def test_lines_are_handed_on_as_they_come_until_the_pod_ends(tmp_path: Path) -> None:
+    directory = tmp_path / "logs" / "pod"
+    directory.parent.mkdir()
+    steps = iter(("one", "two", "", "three"))
+
+    def alive() -> bool:
+        text = next(steps, None)
+        if text:
+            append(directory, "a", 0, record(text))
+        return text is not None
+
+    lines = read_logs(str(directory), ["a"], follow=True, alive=alive)
+    assert texts(list(lines)) == ["one", "two", "three"]
+    assert texts(list(read_logs(str(directory), ["a"], tail=1))) == ["three"]
+
+
+def test_a_watch_sees_what_is_made_later(tmp_path: Path) -> None:
+    directory = tmp_path / "pod"
+    with Watch([str(directory), str(directory / "a")]) as watch:
+
+        def changed() -> bool:
+            seen = bool(select.select([watch], [], [], 0)[0])
+            watch.clear()
+            watch.arm()
+            return seen
+
+        watch.arm()
+        assert not changed()
+        directory.mkdir()
+        assert changed()
+        (directory / "a").mkdir()
+        assert changed()
+        assert not changed()
+        path = append(directory, "a", 0, b"x")
+        assert changed()
+        append(directory, "a", 0, b"y")
+        assert changed()
+        path.rename(path.with_name("0.log.1"))
+        assert changed()
+        assert not changed()
+        assert watch.patience is None
+    with Watch([str(tmp_path / "nowhere" / "pod")]) as watch:
+        watch.arm()
+        assert watch.patience is not None

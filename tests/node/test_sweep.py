@@ -69,7 +69,8 @@ def test_a_dead_pod_is_undone_last_record_first(places: Places, tmp_path: Path) 
     (kept / "x").touch()
     file.touch()
     make(
-        places, ONE, f"name {claim}\t{ONE}", f"name {stolen}\t{ONE}", f"trash {state}\t{places.trash}/{ONE}", f"rmtree {tree}", f"unlink {file}",
+        places, ONE, f"name {claim}\t{ONE}", f"name {stolen}\t{ONE}", f"trash {state}\t{places.trash}/{ONE}",
+        f"rmtree {tree}", f"unlink {file}",
     )  # fmt: skip
     assert sweep(*places) == 1
     assert [os.listdir(path) for path in (places.pods, places.state, places.trash)] == [[], [], []]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line. `main` reads the arguments and calls one verb; each verb is a module that is imported when it is used.
+"""The command line. `main` calls one verb; each verb is a module that is imported when it is used.
 
 main       verbs, global options, errors → exit codes
 arguments  the argument parser, and options that every verb has

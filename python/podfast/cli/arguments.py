@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments: a parser that reports mistakes in one line, and the options that every verb has, before or after the verb."""
+"""A parser that reports mistakes in one line, and the options that every verb has, before or after the verb."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def width(descriptor: int) -> int:
 
 
 def add_global_options(parser: argparse.ArgumentParser) -> None:
-    """The options that may stand on both sides of the verb; what is not given leaves the value of the other side alone."""
+    """Options that may stand on both sides of the verb: what is not given leaves the other side's value alone."""
     group = parser.add_argument_group("options of every command")
     group.add_argument("-h", "--help", action="help", help="show this text")
     group.add_argument("-n", "--namespace", metavar="NAME", default=argparse.SUPPRESS, help="the pod's namespace")

@@ -41,7 +41,7 @@ def _controllers(host: Host, usable: set[str], found: str) -> Check:
     absent = [name for name in WANTED if name not in usable]
     if absent:
         costs = "; ".join(COSTS[name] for name in absent)
-        remedy = f"enable {', '.join(absent)} (kernel command line: cgroup_enable=…; v2: cgroup.subtree_control of the parent)"
+        remedy = f"enable {', '.join(absent)} (cgroup_enable= at boot; v2: cgroup.subtree_control of the parent)"
         return Check("cgroups", LIMITED, found, costs, remedy)
     if not os.access("/sys/fs/cgroup", os.W_OK) or "ro" in host.mount_of("/sys/fs/cgroup").options:
         remedy = "mount it writable (a container needs its own cgroup namespace, or --privileged)"

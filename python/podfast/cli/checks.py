@@ -74,7 +74,7 @@ def _privileges(host: Host, _: Places) -> Iterator[Check]:
         return
     if host.root:
         yield Check(
-            "privileges", MISSING, "root without CAP_SYS_ADMIN (in a container?)", "namespaces and mounts cannot be made",
+            "privileges", MISSING, "root without CAP_SYS_ADMIN (in a container?)", "namespaces cannot be made",
             "start the outer container privileged, or with the capability SYS_ADMIN",
         )  # fmt: skip
         return

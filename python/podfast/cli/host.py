@@ -94,7 +94,7 @@ class Host:
         return len(answer) >= 6 and struct.unpack_from("=H", answer, 4)[0] == nfnl_subsys_nftables << 8 | nft_msg_newgen
 
     def clone_cost(self) -> tuple[float, float] | None:
-        """Seconds to start a process in a new mount namespace, and in this one; the best of a few. None without the right to."""
+        """Seconds to start a process in a new mount namespace, and in this one, at best. None without the right to."""
         from podfast.errors import SystemFailure
 
         try:

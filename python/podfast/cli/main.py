@@ -52,6 +52,7 @@ KINDRED = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
+    _fill_standard_descriptors()
     before, verb, after = split_at_verb(sys.argv[1:] if arguments is None else arguments)
     options = Options()
     failed = PODFAST_FAILED if verb in CODE_OF_THE_CONTAINER else FAILED
@@ -59,14 +60,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _dispatch(options, before, verb, after)
         sys.stdout.flush()
         return code
-    except SystemExit as exit:  # argparse has printed its help
-        return exit.code if isinstance(exit.code, int) else failed
+    except SystemExit as end:  # argparse has printed its help
+        return end.code if isinstance(end.code, int) else failed
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
         return _failure(error, options, failed)
     finally:
         _close_output()
+
+
+def _fill_standard_descriptors() -> None:
+    """Callers may have closed some of 0, 1 and 2; the next file that is opened must not take such a number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def _dispatch(options: Options, before: list[str], verb: str | None, after: list[str]) -> int:

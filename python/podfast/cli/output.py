@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Container lines on their way to the terminal: prefixed with the container's name, in its colour where colours are welcome."""
+"""Container lines on their way to the terminal: prefixed with the container's name, in colour where that is welcome."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ STDOUT, STDERR = 1, 2
 class LinePrinter:
     """Writes lines unbuffered and whole, so that lines of several streams to one terminal never mix.
 
-    With `split`, what a container wrote to its standard error goes to ours. Raises BrokenPipeError when the reader is gone.
+    With `split`, what a container wrote to its standard error goes to ours. Raises BrokenPipeError without a reader.
     """
 
     def __init__(

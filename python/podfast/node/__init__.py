@@ -6,11 +6,13 @@ records    run directories → PodRecord; find one by name or id
 sweeping   undo what dead pods have left
 crilog     one log file
 logs       all log files of a pod, followed
+watch      what tells that they have grown
 """
 
 from podfast.node.crilog import Joiner, LogLine
-from podfast.node.logs import Follower
+from podfast.node.logs import Follower, read_logs
 from podfast.node.records import PodRecord, find, pods
 from podfast.node.sweeping import sweep
+from podfast.node.watch import Watch
 
-__all__ = ["Follower", "Joiner", "LogLine", "PodRecord", "find", "pods", "sweep"]
+__all__ = ["Follower", "Joiner", "LogLine", "PodRecord", "Watch", "find", "pods", "read_logs", "sweep"]

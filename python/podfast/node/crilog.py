@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CRI log format: `<RFC 3339 time> <stdout|stderr> <F|P> <text>`, one record a line, as the kubelet and kubectl read it."""
+"""The CRI log format, as the kubelet and kubectl read it: `<RFC 3339 time> <stdout|stderr> <F|P> <text>`, one a line."""
 
 import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-# The shim cuts lines at 16 KiB. A file with a longer one was not written by it; the limit keeps such a file from filling the memory.
+# The shim cuts lines at 16 KiB. A longer one was not written by it, and shall not fill the memory.
 RECORD_LIMIT = 64 * 1024
 BLOCK = 64 * 1024
 
@@ -91,7 +91,7 @@ def tail(descriptor: int, lines: int) -> tuple[int, int]:
 
 
 class Joiner:
-    """Joins the pieces of long lines, each stream by itself; a line longer than `limit` is passed on in parts of about that size."""
+    """Joins the pieces of long lines, each stream by itself; a line longer than `limit` is passed on in parts."""
 
     def __init__(self, limit: int = 1 << 20) -> None:
         self._limit = limit

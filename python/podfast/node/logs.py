@@ -9,10 +9,11 @@ The shim makes a file at its first line and the directory with it, so everything
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Self
 
-from podfast.node.crilog import LogLine, Tape, tail
+from podfast.node.crilog import Joiner, LogLine, Tape, tail as tail_of
+from podfast.node.watch import LOOK_SECONDS, Watch
 
 _FILE = re.compile(r"(0|[1-9]\d{0,9})\.log(?:\.(\d[\d.Z-]*))?")
 
@@ -52,7 +53,7 @@ class _Track:
         self._inode = 0
 
     def read(self) -> list[LogLine]:
-        """New records. Looks for a successor before the last look at the current file, so that no record falls between."""
+        """New records. Looks for a successor before the last look at the current file: no record falls between."""
         while True:
             successor = self._successor()
             if self._tape is None:
@@ -76,7 +77,7 @@ class _Track:
             if not self._open(file):
                 return
             assert self._tape is not None
-            self._tape.offset, lines = tail(self._tape.descriptor, lines)
+            self._tape.offset, lines = tail_of(self._tape.descriptor, lines)
             if not lines:
                 return
 
@@ -135,7 +136,7 @@ class Follower:
         self._tracks = [_Track(directory, container, first, only) for container in self._containers]
 
     def read(self) -> list[LogLine]:
-        """What has been written since the last call, in the order of its time. Bounded: call again until it is empty."""
+        """What has been written since the last call, in the order of its time; in parts: call until it is empty."""
         lines = [line for track in self._tracks for line in track.read()]
         # Sorting is stable, so records of one container with the same time stay in their order.
         lines.sort(key=_time)
@@ -167,3 +168,31 @@ class Follower:
 
 def _time(line: LogLine) -> str:
     return line.time
+
+
+def read_logs(
+    directory: str,
+    containers: Iterable[str],
+    *,
+    follow: bool = False,
+    tail: int | None = None,
+    alive: Callable[[], bool] = lambda: False,
+) -> Iterator[LogLine]:
+    """Whole lines of some containers of a pod; with `follow` as they come, for as long as `alive()`.
+
+    Whether the pod lives is asked before each look, so what it wrote last is not missed.
+    """
+    joiner = Joiner()
+    with Follower(directory, containers) as follower, Watch(follower.directories()) as watch:
+        if tail is not None:
+            follower.skip_to_tail(tail)
+        while True:
+            watch.arm()
+            more = follow and alive()
+            while lines := follower.read():
+                yield from joiner.feed(lines)
+            if not more:
+                yield from joiner.feed(follower.rest())
+                yield from joiner.flush()
+                return
+            watch.wait(LOOK_SECONDS)

@@ -125,7 +125,7 @@ def _read(path: str, limit: int) -> bytes | None:
 
 
 def find(runroot: str, token: str, *, namespace: str | None = None) -> PodRecord:
-    """The one pod that `token` means: `name`, `namespace/name`, `pod/name`, an id or any prefix of an id that is unique.
+    """The one pod that `token` means: `name`, `namespace/name`, `pod/name`, an id or any unique prefix of one.
 
     A name wins over an id. Without `namespace` the pods of all namespaces are looked at.
     """

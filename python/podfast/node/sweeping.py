@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Removes what dead pods have left, and empties the trash.
 
-A pod is dead when nobody holds the lock on the `pod` file of its run directory: its shim has that lock from before it made
-anything, and the kernel gives it back when the shim ends, however it ends. The undo records in the file say what to
-remove; replaying them twice does no harm, so a sweep may itself be killed anywhere.
+A pod is dead when nobody holds the lock on the `pod` file of its run directory: its shim has that lock from before it
+made anything, and the kernel gives it back when the shim ends, however it ends. The undo records in the file say what
+to remove; replaying them twice does no harm, so a sweep may itself be killed anywhere.
 
 Who makes a pod directory holds <runroot>/lock shared until the pod's own lock is taken; who sweeps takes it exclusively
 once, so a pod that is half made is never mistaken for a dead one.
@@ -64,7 +64,7 @@ def is_dead(directory: str) -> bool:
 
 
 def _with_lock(places: Places, work: Callable[[int], int]) -> int:
-    """Does `work` while nobody makes a pod directory; not at all when the lock cannot be had: then another command does."""
+    """Does `work` while nobody makes a pod directory; when the lock cannot be had, that is left to another command."""
     try:
         lock = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
@@ -109,7 +109,7 @@ def _undo(places: Places, suspects: list[str], boot: str, lock: int) -> int:
 
 
 def _from_another_boot(places: Places, boot: str) -> bool:
-    """Whether the root was last used before this boot. Run directories do not tell: they are usually lost with the boot."""
+    """Whether the root was last used before this boot. Run directories do not tell: a boot usually loses them."""
     try:
         with open(f"{places.root}/boot", "rb", buffering=0) as file:
             return file.read(64).decode("ascii", "replace") != boot
@@ -133,7 +133,7 @@ def _write_boot(places: Places, boot: str) -> None:
 def _discard_state(places: Places, boot: str) -> int:
     """Throws away writable layers, volumes and logs of pods that an earlier boot has ended.
 
-    Where the root does not say which boot used it last, only what is older than this boot and has no run directory goes.
+    Where the root does not say which boot used it last, only what is older than this boot goes.
     """
     from podfast.node import records
 
