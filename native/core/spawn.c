@@ -99,55 +99,90 @@ int pf_shim_spawn(const struct pf_launcher *launcher, int mount_ns, const int *f
 struct clone_job {
     const struct pf_clone_spec *spec;
     uint64_t mask;
+    void *second_stack;
+    int pid, pidfd;
     int code;
     const char *what;
 };
 
-static void become_program(void *argument) {
-    struct clone_job *job = argument;
-    const struct pf_clone_spec *spec = job->spec;
-    int failed = 0;
-    for (int i = 0; spec->stdio && i < 3 && failed >= 0; i++) failed = sys_fcntl(spec->stdio[i], F_DUPFD_CLOEXEC, 3);
-    int first = failed - 2; // three new numbers, one after the other, unless the table had holes: then dup them one by one below
-    for (int i = 0; spec->stdio && i < 3 && failed >= 0; i++) {
-        int from = spec->stdio[i] < 3 ? first + i : spec->stdio[i];
-        failed = (int)PF_CALL(__NR_dup3, from, i, 0, 0, 0);
-    }
-    for (int signal = 1; signal < 65; signal++) sys_sigaction_default(signal);
-    sys_sigmask(SIG_SETMASK, &job->mask, NULL);
-    sys_close_range(3, ~0u, 4);
-    job->what = "execute";
-    if (failed >= 0) failed = sys_execveat(AT_FDCWD, spec->argv[0], spec->argv, spec->envp, 0);
-    job->code = -failed;
+static void report(struct clone_job *job, pf_word code, const char *what) {
+    job->code = (int)-code;
+    job->what = what;
     sys_exit(127);
 }
 
-int pf_clone(const struct pf_clone_spec *spec, int *pid, struct pf_err *err) {
-    char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack == MAP_FAILED) return pf_fail(err, errno, "mmap", "a stack");
-    struct clone_job job = {.spec = spec};
-    int pidfd = -1;
+// Onto 0, 1, 2 by way of high numbers, so that none is overwritten before it is used.
+static void place_stdio(struct clone_job *job, const int *stdio) {
+    int lifted[3];
+    for (int i = 0; i < 3; i++) {
+        lifted[i] = sys_fcntl(stdio[i], F_DUPFD_CLOEXEC, FIRST_FD);
+        if (lifted[i] < 0) report(job, lifted[i], "duplicate a descriptor for");
+    }
+    for (int i = 0; i < 3; i++) {
+        int failed = (int)PF_CALL(__NR_dup3, lifted[i], i, 0, 0, 0);
+        if (failed < 0) report(job, failed, "place a descriptor for");
+    }
+}
+
+static void become_program(void *argument) {
+    struct clone_job *job = argument;
+    const struct pf_clone_spec *spec = job->spec;
+    if (spec->stdio) place_stdio(job, spec->stdio);
+    for (int signal = 1; signal < 65; signal++) sys_sigaction_default(signal);
+    sys_sigmask(SIG_SETMASK, &job->mask, NULL);
+    sys_close_range(FIRST_FD, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+    report(job, sys_execveat(AT_FDCWD, spec->argv[0], spec->argv, spec->envp, 0), "execute");
+}
+
+static pf_word clone_program(struct clone_job *job, void *stack, uint64_t more, uint64_t exit_signal) {
+    const struct pf_clone_spec *spec = job->spec;
     struct clone_args args = {
-        .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | spec->namespaces | (spec->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
-        .pidfd = (uint64_t)(uintptr_t)&pidfd,
-        .exit_signal = SIGCHLD,
+        .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | more | spec->namespaces | (spec->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+        .pidfd = (uint64_t)(uintptr_t)&job->pidfd,
+        .exit_signal = exit_signal,
         .stack = (uint64_t)(uintptr_t)stack,
         .stack_size = STACK,
         .cgroup = spec->cgroup_fd >= 0 ? (__u64)spec->cgroup_fd : 0,
     };
+    return sys_clone3_call(&args, become_program, job);
+}
+
+// Joining changes the one who joins, so a child does it and clones the program as its own sibling (CLONE_PARENT): the caller is not touched,
+// and the program, as a child of the caller, is also in a joined pid namespace, which is entered by forking only.
+static void join_and_clone(void *argument) {
+    struct clone_job *job = argument;
+    struct pf_err err = {0};
+    if (pf_join(job->spec->join_pidfd, job->spec->join, &err) < 0) report(job, -err.code, "join the namespaces for");
+    pf_word pid = clone_program(job, job->second_stack, CLONE_PARENT, 0);
+    if (pid < 0) report(job, pid, "clone3");
+    sys_exit(0);
+}
+
+int pf_clone(const struct pf_clone_spec *spec, int *pid, struct pf_err *err) {
+    char *stack = mmap(NULL, 2 * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED) return pf_fail(err, errno, "mmap", "a stack");
+    struct clone_job job = {.spec = spec, .second_stack = stack + STACK, .pidfd = -1};
     const uint64_t all = ~0ull;
+    pf_word child, helper = 0;
     sys_sigmask(SIG_BLOCK, &all, &job.mask);
-    pf_word child = sys_clone3_call(&args, become_program, &job);
-    if (child > 0 && job.code) sys_wait4((int)child, NULL, PF_WALL);
+    if (spec->join_pidfd < 0) child = clone_program(&job, stack, 0, SIGCHLD);
+    else {
+        // exit_signal SIGCHLD here is what a sibling made by CLONE_PARENT inherits.
+        struct clone_args args = {.flags = CLONE_VM | CLONE_VFORK | CLONE_FILES, .exit_signal = SIGCHLD, .stack = (uint64_t)(uintptr_t)stack, .stack_size = STACK};
+        child = helper = sys_clone3_call(&args, join_and_clone, &job);
+        if (helper > 0) sys_wait4((int)helper, NULL, PF_WALL);
+    }
+    siginfo_t unused;
+    if (child >= 0 && job.code && job.pidfd >= 0) sys_waitid(P_PIDFD, job.pidfd, &unused, WEXITED); // it never became the program
     sys_sigmask(SIG_SETMASK, &job.mask, NULL);
-    munmap(stack, STACK);
+    munmap(stack, 2 * STACK);
     if (child < 0) return pf_fail(err, child, "clone3", spec->argv[0]);
     if (job.code) {
-        sys_close(pidfd);
+        if (job.pidfd >= 0) sys_close(job.pidfd);
         return pf_fail(err, job.code, job.what, spec->argv[0]);
     }
-    *pid = (int)child;
-    return pidfd;
+    *pid = helper ? 0 : (int)child;
+    return job.pidfd;
 }
 
 int pf_wait(int pidfd, int *status, struct pf_err *err) {

@@ -191,8 +191,8 @@ enum pf_msg_type {
 enum { PF_EXIT_OOM = 1, PF_EXIT_UNKNOWN = 2 };
 enum { PF_ASK_STOP = 1, PF_ASK_KILL, PF_ASK_REMOVE };
 
-struct pf_exec { /* follows the header; strings end with NUL, one after the other: argv, envp, paths, workdir */
-    uint32_t flags, n_argv, n_envp, n_paths;
+struct pf_exec { /* follows the header; strings end with NUL, one after the other: argv, then variables that add to the container's, then workdir ("": its own) */
+    uint32_t flags, n_argv, n_envp;
     uint16_t rows, columns;
 };
 enum { PF_EXEC_TTY = 1, PF_EXEC_STDIN = 2 };
@@ -262,6 +262,13 @@ PF_API int pf_open_in_root(int dir_fd, const char *path, struct pf_err *err);
 PF_API int pf_proc_open(struct pf_err *err);
 /* A sealed memfd holding data. */
 PF_API int pf_sealed(const char *name, const void *data, size_t size, struct pf_err *err);
+
+/* A timerfd on the monotonic clock; set to an absolute time in ns, 0 disarms it. */
+PF_API int pf_timer_make(struct pf_err *err);
+PF_API int pf_timer_set(int fd, uint64_t at_ns, struct pf_err *err);
+/* inotify(7): for those who follow logs and status files of other processes. */
+PF_API int pf_inotify_make(struct pf_err *err);
+PF_API int pf_inotify_add(int fd, const char *path, uint32_t mask, struct pf_err *err);
 
 /* For those who build their own tools (podfast.native). */
 struct pf_clone_spec {

@@ -89,7 +89,7 @@ void engine_adopt(struct shim *shim, int fd, int engine_pidfd) {
 void client_message(struct shim *shim, uint32_t number) {
     struct client *client = &shim->clients[number];
     struct pf_msg message;
-    int fds[4], n_fds = 4;
+    int fds[4] = {-1, -1, -1, -1}, n_fds = 4;
     pf_word size = receive_message(client->fd, &message, payload, sizeof payload - 1, fds, &n_fds, MSG_DONTWAIT);
     if (size == -EAGAIN) return;
     if (size < 0 || !message.type) return client_drop(shim, number);

@@ -94,38 +94,92 @@ static void launch(struct shim *shim, struct client *client, uint32_t number, co
     watch(shim, client->exec_pidfd, KIND_EXEC_LIFE, number);
 }
 
-void exec_start(struct shim *shim, struct client *client, uint32_t number, const struct pf_msg *message, char *payload, size_t size, int *fds, int n_fds) {
+static size_t name_length(const char *variable) { return strcspn(variable, "="); }
+
+// The container's variables, then those of the request, which win.
+static const char **merge_environment(const char **own, const char **more) {
+    size_t n = 0, n_more = 0;
+    while (own[n]) n++;
+    while (more[n_more]) n_more++;
+    const char **out = calloc(n + n_more + 1, sizeof *out);
+    size_t at = 0;
+    for (size_t i = 0; out && i < n; i++) {
+        size_t length = name_length(own[i]), k = 0;
+        while (k < n_more && (name_length(more[k]) != length || strncmp(own[i], more[k], length) != 0)) k++;
+        if (k == n_more) out[at++] = own[i];
+    }
+    for (size_t i = 0; out && i < n_more; i++) out[at++] = more[i];
+    return out;
+}
+
+// What execve tries: the program itself if it has a slash, else each directory of PATH (execvp(3)). One block: pointers, then texts.
+static const char **search(const char *program, const char **envp) {
+    const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    for (size_t i = 0; envp[i]; i++)
+        if (strncmp(envp[i], "PATH=", 5) == 0) path = envp[i] + 5;
+    size_t n = 1, length = strlen(program);
+    for (const char *at = path; *at; at++) n += *at == ':';
+    const char **out = malloc((n + 1) * sizeof *out + strlen(path) + n * (length + 3));
+    if (!out) return NULL;
+    char *text = (char *)(out + n + 1);
+    if (strchr(program, '/')) {
+        out[0] = program;
+        out[1] = NULL;
+        return out;
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t part = strcspn(path, ":");
+        out[i] = text;
+        memcpy(text, part ? path : ".", part ? part : 1);
+        text += part ? part : 1;
+        *text++ = '/';
+        memcpy(text, program, length + 1);
+        text += length + 1;
+        path += part + (path[part] == ':');
+    }
+    out[n] = NULL;
+    return out;
+}
+
+static void run_request(struct shim *shim, struct client *client, uint32_t number, const struct pf_msg *message, char *payload, size_t size, const int *fds) {
     static struct pf_exec_job job;
     struct pf_exec head;
-    const int tty = size >= sizeof head && (memcpy(&head, payload, sizeof head), head.flags & PF_EXEC_TTY);
-    const int valid = size >= sizeof head && message->index >= 0 && (uint32_t)message->index < shim->plan->n_containers && (tty ? n_fds == 0 : n_fds == 3);
-    if (!valid || client->exec_pidfd >= 0) refuse(client, message->tag, PF_STAGE_PLAN, EINVAL);
+    struct container *container = &shim->containers[message->index];
+    memcpy(&head, payload, sizeof head);
+    char *at = payload + sizeof head;
+    const char *end = payload + size;
+    const char **argv = take_strings(&at, end, head.n_argv), **more = argv ? take_strings(&at, end, head.n_envp) : NULL;
+    const char **workdir = more ? take_strings(&at, end, 1) : NULL;
+    const char **envp = workdir ? merge_environment(container->envp, more) : NULL, **paths = envp && argv[0] ? search(argv[0], envp) : NULL;
+    if (paths) {
+        job = (struct pf_exec_job){
+            .base = shim->base, .plan = shim->plan, .container = plan_container(shim, (uint32_t)message->index), .index = (uint32_t)message->index,
+            .flags = head.flags, .target_pidfd = container->pidfd, .stdio = {fds[0], fds[1], fds[2]}, .rows = head.rows, .columns = head.columns,
+            .n_hierarchies = shim->n_hierarchies, .argv = argv, .envp = envp, .paths = paths, .board = shim->board,
+            .workdir = workdir[0][0] ? workdir[0] : plan_text(shim, plan_container(shim, (uint32_t)message->index)->workdir),
+        };
+        launch(shim, client, number, message, &job);
+    } else refuse(client, message->tag, PF_STAGE_PLAN, EINVAL);
+    free(argv);
+    free(more);
+    free(workdir);
+    free(envp);
+    free(paths);
+}
+
+void exec_start(struct shim *shim, struct client *client, uint32_t number, const struct pf_msg *message, char *payload, size_t size, int *fds, int n_fds) {
+    struct pf_exec head = {0};
+    if (size >= sizeof head) memcpy(&head, payload, sizeof head);
+    const int wanted = head.flags & PF_EXEC_TTY ? 0 : 3;
+    const int known = message->index >= 0 && (uint32_t)message->index < shim->plan->n_containers;
+    if (size < sizeof head || !known || n_fds != wanted || client->exec_pidfd >= 0) refuse(client, message->tag, PF_STAGE_PLAN, EINVAL);
     else if (shim->containers[message->index].phase != PHASE_RUNNING || shim->containers[message->index].pidfd < 0)
         refuse(client, message->tag, PF_STAGE_JOIN, ESRCH);
-    else {
-        char *at = payload + sizeof head;
-        const char *end = payload + size;
-        const char **argv = take_strings(&at, end, head.n_argv), **envp = argv ? take_strings(&at, end, head.n_envp) : NULL;
-        const char **paths = envp ? take_strings(&at, end, head.n_paths) : NULL, **workdir = paths ? take_strings(&at, end, 1) : NULL;
-        if (workdir && head.n_argv && head.n_paths) {
-            job = (struct pf_exec_job){
-                .base = shim->base, .plan = shim->plan, .container = plan_container(shim, (uint32_t)message->index), .index = (uint32_t)message->index,
-                .flags = head.flags, .target_pidfd = shim->containers[message->index].pidfd, .stdio = {-1, -1, -1}, .rows = head.rows, .columns = head.columns,
-                .n_hierarchies = shim->n_hierarchies, .workdir = workdir[0], .argv = argv, .envp = envp, .paths = paths, .board = shim->board,
-            };
-            for (int i = 0; i < n_fds && i < 3; i++) job.stdio[i] = fds[i];
-            launch(shim, client, number, message, &job);
-        } else refuse(client, message->tag, PF_STAGE_PLAN, E2BIG);
-        free(argv);
-        free(envp);
-        free(paths);
-        free(workdir);
-    }
+    else run_request(shim, client, number, message, payload, size, fds);
     for (int i = 0; i < n_fds; i++) sys_close(fds[i]);
 }
 
 static int take_master(int socket) {
-    struct pf_msg unused;
     char byte[1];
     struct iovec data = {byte, 1};
     union {
@@ -133,7 +187,6 @@ static int take_master(int socket) {
         char room[CMSG_SPACE(sizeof(int))];
     } control;
     struct msghdr header = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    (void)unused;
     if (socket < 0 || sys_recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0 || header.msg_controllen < CMSG_LEN(sizeof(int))) return -1;
     int fd;
     memcpy(&fd, CMSG_DATA(&control.head), sizeof fd);

@@ -38,7 +38,7 @@ static void engine_died(struct shim *shim) {
 static void engine_message(struct shim *shim) {
     static char payload[4096];
     struct pf_msg message;
-    int fds[4], n_fds = 4;
+    int fds[4] = {-1, -1, -1, -1}, n_fds = 4;
     pf_word n = receive_message(shim->engine, &message, payload, sizeof payload, fds, &n_fds, MSG_DONTWAIT);
     for (int i = 0; i < n_fds; i++) sys_close(fds[i]);
     if (n == -EAGAIN) return;

@@ -232,7 +232,7 @@ static void kill_and_reap(int pidfd) {
 static void leave_groups(const struct shim *shim) {
     const struct pf_cgroup *groups = (const void *)(shim->base + shim->plan->cgroups);
     for (uint32_t i = 0; i < shim->plan->n_cgroups; i++)
-        if (groups[i].flags & PF_CG_SHIM) pf_write_file(PF_FD_FIRST_HIERARCHY + (int)groups[i].hierarchy, "cgroup.procs", "0", 1);
+        if (groups[i].flags & PF_CG_SHIM) pf_write_file(PF_FD_FIRST_HIERARCHY + (int)groups[i].hierarchy, "tasks", "0", 1);
 }
 
 void sandbox_remove(struct shim *shim) {

@@ -6,6 +6,7 @@ Every call either returns or raises SystemFailure with the operation, its object
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
@@ -169,7 +170,16 @@ def clone(
     pidfd = lib.pf_clone(spec, pid, err)
     if pidfd < 0:
         _raise(err)
-    return pid[0], pidfd
+    return pid[0] or _pid_of(pidfd), pidfd
+
+
+def _pid_of(pidfd: int) -> int:
+    """The pid, in this process's pid namespace, of the process behind a pidfd; 0 when it has been reaped."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("Pid:"):
+                return max(0, int(line.split()[1]))
+    return 0
 
 
 def wait(pidfd: int) -> int | None:
@@ -195,3 +205,38 @@ def join(pidfd: int, namespaces: int) -> None:
     err = _error()
     if lib.pf_join(pidfd, namespaces, err) < 0:
         _raise(err)
+
+
+def make_timer() -> int:
+    """A timerfd on the monotonic clock (timerfd_create(2)), disarmed."""
+    err = _error()
+    fd = lib.pf_timer_make(err)
+    if fd < 0:
+        _raise(err)
+    return fd
+
+
+def set_timer(fd: int, at: float | None) -> None:
+    """Make the timer readable at the monotonic time `at`, in seconds; None disarms it."""
+    err = _error()
+    if lib.pf_timer_set(fd, 0 if at is None else max(1, int(at * 1e9)), err) < 0:
+        _raise(err)
+
+
+def make_inotify() -> int:
+    """An inotify descriptor (inotify(7)), non-blocking."""
+    err = _error()
+    fd = lib.pf_inotify_make(err)
+    if fd < 0:
+        _raise(err)
+    return fd
+
+
+def add_inotify(fd: int, path: str, mask: int) -> bool:
+    """Watch `path` for the events of `mask`; False when it is not there."""
+    err = _error()
+    if lib.pf_inotify_add(fd, os.fsencode(path), mask, err) >= 0:
+        return True
+    if err.code == errno.ENOENT:
+        return False
+    _raise(err)

@@ -25,7 +25,7 @@ STAGES = (
 )  # fmt: skip
 
 HEADER = struct.Struct("<IHHIiiiiiQ")
-EXEC_HEAD = struct.Struct("<IIIIHH")
+EXEC_HEAD = struct.Struct("<IIIHH")
 MAGIC = 0x4D465000 | ABI
 MAX = 65536
 FD = array.array("i")
@@ -76,12 +76,12 @@ def receive(connection: socket.socket) -> Message | None:
     return Message(*fields, payload=data[HEADER.size :], fds=tuple(fds))
 
 
-def exec_payload(argv: Sequence[str], envp: Sequence[str], paths: Sequence[str], workdir: str, flags: int, size: tuple[int, int]) -> bytes:
+def exec_payload(argv: Sequence[str], variables: Sequence[str], workdir: str, flags: int, size: tuple[int, int]) -> bytes:
     """What EXEC carries. Raises ValueError when it is more than a packet holds, or a text holds a NUL."""
-    texts = [text.encode("utf-8", "surrogateescape") for text in (*argv, *envp, *paths, workdir)]
+    texts = [text.encode("utf-8", "surrogateescape") for text in (*argv, *variables, workdir)]
     if any(b"\0" in text for text in texts):
         raise ValueError("a NUL byte in a command or variable")
-    payload = EXEC_HEAD.pack(flags, len(argv), len(envp), len(paths), *size) + b"".join(text + b"\0" for text in texts)
+    payload = EXEC_HEAD.pack(flags, len(argv), len(variables), *size) + b"".join(text + b"\0" for text in texts)
     if len(payload) + HEADER.size >= MAX:
         raise ValueError("the command and its variables are longer than 64 KiB")
     return payload
