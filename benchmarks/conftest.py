@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the benchmarks share. pytest-benchmark runs one benchmark after the other; on a machine whose speed drifts, only rounds that
-alternate can be compared. `interleaved` does that, on top of pytest-benchmark, and keeps every round."""
+"""What the benchmarks share.
+
+pytest-benchmark runs one benchmark after the other; on a machine whose speed drifts, only rounds that alternate can be
+compared. `interleaved` does that, on top of pytest-benchmark, and keeps every round.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.machinery.roots import Roots, directories
 
 from benchmarks.build import MissingCompiler, program
 from benchmarks.coprocess import Coprocess
@@ -20,7 +24,7 @@ from benchmarks.coprocess import Coprocess
 Round = Callable[[], float | None]
 
 BUDGETS_FROM_ENVIRONMENT = "PODFAST_CHECK_BUDGETS"
-# Medians of some ten alternating rounds still differ by a few percent from run to run, on a machine with nothing else to do.
+# Medians of some ten alternating rounds still differ by a few percent from run to run, even where nothing else runs.
 TOLERANCE = 1.1
 
 
@@ -46,6 +50,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="takes minutes: --long was not given"))
 
 
+def is_measuring(config: pytest.Config) -> bool:
+    disabled: bool = config.getoption("--benchmark-disable") and not config.getoption("--benchmark-enable")
+    return not disabled
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The rounds of one benchmark, in seconds, in the order in which they were run."""
@@ -54,8 +63,12 @@ class Comparison:
     counterpart: tuple[float, ...]
 
     @property
+    def medians(self) -> tuple[float, float]:
+        return statistics.median(self.subject), statistics.median(self.counterpart)
+
+    @property
     def ratio(self) -> float:
-        return statistics.median(self.subject) / statistics.median(self.counterpart)
+        return self.medians[0] / self.medians[1]
 
 
 class Clock:
@@ -76,7 +89,7 @@ class Budgets:
         if tolerance is None and os.environ.get(BUDGETS_FROM_ENVIRONMENT, "0") not in ("", "0"):
             tolerance = TOLERANCE
         # A single round says nothing.
-        self.tolerance = None if config.getoption("--benchmark-disable") else tolerance
+        self.tolerance = tolerance if is_measuring(config) else None
 
     def check(self, value: float, budget: float | None, story: str) -> None:
         if self.tolerance is None or budget is None or value <= budget * self.tolerance:
@@ -101,7 +114,7 @@ class Interleaved:
         budget: float | None = None,
         aim: float | None = None,
     ) -> Comparison:
-        """A round returns the seconds that it took, or None to be timed as a whole (what must not count is then not in it).
+        """A round returns the seconds that it took, or None to be timed as a whole.
 
         `beside` names the counterpart. `budget` is the greatest ratio of the medians, `aim` the one to reach some day.
         Every second pair of rounds has the counterpart first, so that neither always follows the other's aftermath.
@@ -132,7 +145,7 @@ class Interleaved:
         return comparison
 
     def _keep(self, comparison: Comparison, beside: str, budget: float | None, aim: float | None) -> None:
-        medians = statistics.median(comparison.subject), statistics.median(comparison.counterpart)
+        medians = comparison.medians
         self._benchmark.extra_info["interleaved"] = {
             "beside": beside,
             "subject": comparison.subject,
@@ -163,9 +176,7 @@ class Figures:
         self, name: str, value: float, unit: str, *, budget: float | None = None, more_is_better: bool = False
     ) -> None:
         kept = self._benchmark.extra_info.setdefault("figures", [])
-        kept.append(
-            {"name": name, "value": value, "unit": unit, "budget": budget, "more_is_better": more_is_better}
-        )
+        kept.append({"name": name, "value": value, "unit": unit, "budget": budget, "more_is_better": more_is_better})
         if more_is_better and budget is not None:
             self._budgets.check(budget / value, 1.0, f"{name}: {value:.4g} {unit}, not the {budget:g} of the budget")
         else:
@@ -175,7 +186,9 @@ class Figures:
 @pytest.fixture
 def interleaved(request: pytest.FixtureRequest) -> Interleaved:
     clock = Clock()
-    request.node.add_marker(pytest.mark.benchmark(timer=clock))
+    given = request.node.get_closest_marker("benchmark")
+    options = {**(given.kwargs if given else {}), "timer": clock}
+    request.node.add_marker(pytest.mark.benchmark(**options), append=False)
     return Interleaved(request.getfixturevalue("benchmark"), clock, Budgets(request.config))
 
 
@@ -187,7 +200,7 @@ def figures(request: pytest.FixtureRequest) -> Figures:
 @pytest.fixture
 def measuring(request: pytest.FixtureRequest) -> bool:
     """Whether this run measures; if not, everything is to be small: the benchmark only shows that it still works."""
-    return not request.config.getoption("--benchmark-disable")
+    return is_measuring(request.config)
 
 
 @pytest.fixture
@@ -204,16 +217,27 @@ def compiled() -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def floor(compiled: Callable[[str], Path], tmp_path: Path) -> Iterator[Callable[[str], Coprocess]]:
-    """Starts a floor program, `plain` or `cheap`; it is ended with the test."""
+def root_only() -> None:
     if os.geteuid() != 0:
-        pytest.skip("the floors make namespaces, mounts and cgroups as root")
+        pytest.skip("makes namespaces, mounts and cgroups as root")
+
+
+@pytest.fixture
+def bench_roots(root_only: None) -> Iterator[Roots]:
+    """A root on disk and a run root in memory, as an installed podfast has them; removed afterwards."""
+    with directories() as made:
+        yield made
+
+
+@pytest.fixture
+def floor(compiled: Callable[[str], Path], tmp_path: Path, root_only: None) -> Iterator[Callable[[str], Coprocess]]:
+    """Starts a floor program, `plain` or `cheap`; it is ended with the test."""
     running: list[Coprocess] = []
 
     def start(name: str) -> Coprocess:
         state = tmp_path / f"floor-{name}"
         state.mkdir()
-        command = [compiled(name), "--serve", "--state", state, "--program", compiled("stay")]
+        command: list[str | Path] = [compiled(name), "--serve", "--state", state, "--program", compiled("stay")]
         running.append(Coprocess(command))
         return running[-1]
 

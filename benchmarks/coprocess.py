@@ -21,10 +21,10 @@ class CoprocessFailed(Exception):
 class Coprocess:
     """Ends with the `with` block: its standard input is closed, and it undoes what it made."""
 
-    def __init__(self, command: Sequence[str | os.PathLike[str]], *, env: dict[str, str] | None = None) -> None:
+    def __init__(self, command: Sequence[str | os.PathLike[str]], *, cwd: Path | None = None) -> None:
         self.name = Path(command[0]).name
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd
         )
 
     @property
