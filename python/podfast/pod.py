@@ -21,7 +21,7 @@ from podfast.spec.model import Pod as PodSpecification
 from podfast.status import PodStatus
 from podfast.supervise import Engine, SupervisedPod, engine_for
 
-Manifest = str | bytes | os.PathLike[str] | Mapping[str, Any]
+Manifest = str | bytes | os.PathLike[str] | Mapping[str, Any] | PodSpecification
 Life = Literal["embedded", "served"]
 
 
@@ -35,7 +35,7 @@ def run(
 ) -> Pod:
     """Start a pod and return when every container has started.
 
-    `manifest` is the text of a v1 Pod, a path to it, or a mapping. Raises SpecError for mistakes in it, ImageError, StartError when a
+    `manifest` is the text of a v1 Pod, a path to it, a mapping, or a `podfast.spec.model.Pod`. Raises SpecError for mistakes in it, ImageError, StartError when a
     container does not start, Conflict when the name is in use, WaitTimeout after `timeout` seconds; nothing is left behind then.
     """
     pod = create(manifest, root=root, runroot=runroot, life=life)
@@ -50,7 +50,7 @@ def run(
 def create(manifest: Manifest, *, root: str | None = None, runroot: str | None = None, life: Life = "embedded") -> Pod:
     """The main path: everything is decided before the first side effect. Returns while the containers start."""
     places = resolve(root, runroot)
-    specification = spec.load(manifest)
+    specification = manifest if isinstance(manifest, PodSpecification) else spec.load(manifest)
     found = images.ensure([container.image for container in specification.spec.containers], root=places.root)
     engine = engine_for(places)
     names = sandbox.name(places, specification.metadata.namespace, specification.metadata.name)
@@ -120,6 +120,7 @@ class Pod:
     """
 
     __slots__ = ("_engine", "_supervised", "containers")
+    containers: Mapping[str, Container]
 
     def __init__(self) -> None:
         raise TypeError("podfast.run makes pods")
@@ -129,7 +130,7 @@ class Pod:
         self = cls.__new__(cls)
         self._engine = engine
         self._supervised = supervised
-        self.containers: Mapping[str, Container] = {
+        self.containers = {
             container.name: Container(self, index, container.name) for index, container in enumerate(supervised.plan.containers)
         }
         return self
@@ -229,7 +230,32 @@ class Pod:
         self.step()
         return not self.gone and self._supervised.state.phase not in ("Succeeded", "Failed")
 
+    @property
+    def log_directory(self) -> str:
+        """Where its lines are: `<container>/<attempt>.log` in the CRI format, for as long as the pod is there."""
+        return self._supervised.names.log_directory
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has Succeeded or Failed, as of the last step: no container will run again."""
+        return self._supervised.state.phase in ("Succeeded", "Failed")
+
+    @property
+    def failure(self) -> PodfastError | None:
+        """Why the pod could not be started, as of the last step."""
+        return self._supervised.failure
+
     # ---- ending it ----
+
+    def begin_stop(self, grace: float | None = None) -> None:
+        """Ask for what `stop` does, without waiting: `step` until it is `gone`."""
+        if not self.gone:
+            self._engine.act(self._supervised, lambda now: self._supervised.stop(now, grace))
+
+    def begin_kill(self) -> None:
+        """Ask for what `kill` does, without waiting."""
+        if not self.gone:
+            self._engine.act(self._supervised, self._supervised.kill)
 
     def stop(self, grace: float | None = None) -> PodStatus:
         """Stop as Kubernetes would: TERM, then KILL after `grace` seconds (None: the pod's own period); then remove it."""

@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Container lines on their way to the terminal: prefixed with the container's name, in colour where that is welcome."""
 
+from __future__ import annotations
+
 import os
+import select
+import stat
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 from podfast.cli.terminal import coloured, paint
 from podfast.node import LogLine
 
 STDOUT, STDERR = 1, 2
+CHUNK = 64 << 10
 
 
 class LinePrinter:
-    """Writes lines unbuffered and whole, so that lines of several streams to one terminal never mix.
+    """Takes lines and writes them whole and in order, without waiting for a slow reader unless told to.
 
-    With `split`, what a container wrote to its standard error goes to ours. Raises BrokenPipeError without a reader.
+    With `split`, what a container wrote to its standard error goes to ours. Writing raises BrokenPipeError when the
+    reader is gone.
     """
 
     def __init__(
@@ -21,28 +28,66 @@ class LinePrinter:
     ) -> None:
         self._timestamps = timestamps
         self._split = split
-        self._prefixes: dict[int, dict[str, bytes]] = {}
+        self._queue: deque[tuple[int, memoryview]] = deque()
         longest = max(map(len, containers), default=0)
-        for descriptor in (STDOUT, STDERR):
-            bright = coloured(descriptor)
-            self._prefixes[descriptor] = {
-                name: _prefix(name, index, longest, bright) if prefix else b"" for index, name in enumerate(containers)
+        self._prefixes = {
+            descriptor: {
+                name: _prefix(name, index, longest, coloured(descriptor)) if prefix else b""
+                for index, name in enumerate(containers)
             }
+            for descriptor in (STDOUT, STDERR)
+        }
+        self._ways = {descriptor: _without_waiting(descriptor) for descriptor in (STDOUT, STDERR)}
 
-    def write(self, lines: Iterable[LogLine]) -> None:
-        """Writes all lines, in order, with as few calls as that allows."""
+    @property
+    def blocked(self) -> int | None:
+        """The descriptor that has to become writable before more can be written; None when all is written."""
+        return self._ways[self._queue[0][0]] if self._queue else None
+
+    def add(self, lines: Iterable[LogLine]) -> None:
+        """Queues lines, with as few writes to come as their order allows."""
         target, batch = STDOUT, bytearray()
         for line in lines:
             descriptor = STDERR if self._split and line.stream == "stderr" else STDOUT
-            if descriptor != target or len(batch) > 1 << 16:
-                write_all(target, batch)
+            if descriptor != target or len(batch) > CHUNK:
+                self._enqueue(target, batch)
                 target, batch = descriptor, bytearray()
             batch += self._prefixes[descriptor].get(line.container, b"")
             if self._timestamps:
                 batch += line.time.encode() + b" "
             batch += line.text
             batch += b"\n"
-        write_all(target, batch)
+        self._enqueue(target, batch)
+
+    def push(self) -> None:
+        """Writes what can be written now."""
+        while self._queue:
+            target, data = self._queue.popleft()
+            try:
+                data = data[os.write(self._ways[target], data) :]
+            except BlockingIOError:
+                self._queue.appendleft((target, data))
+                return
+            if data:
+                self._queue.appendleft((target, data))
+
+    def write(self, lines: Iterable[LogLine]) -> None:
+        """Writes lines, however long the reader takes."""
+        self.add(lines)
+        self.push()
+        while (descriptor := self.blocked) is not None:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLOUT)
+            poll.poll()
+            self.push()
+
+    def discard(self) -> None:
+        """Forgets what has not been written: nobody reads it."""
+        self._queue.clear()
+
+    def _enqueue(self, target: int, batch: bytearray) -> None:
+        if batch:
+            self._queue.append((target, memoryview(batch)))
 
 
 def _prefix(name: str, index: int, longest: int, bright: bool) -> bytes:
@@ -50,15 +95,17 @@ def _prefix(name: str, index: int, longest: int, bright: bool) -> bytes:
     return paint(text, index) if bright else text
 
 
-def write_all(descriptor: int, data: bytes | bytearray) -> None:
-    """Writes everything, also to a descriptor that somebody has made non-blocking."""
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(descriptor, view) :]
-        except BlockingIOError:
-            import select
+def _without_waiting(descriptor: int) -> int:
+    """The same pipe or terminal, opened again so that writing never waits.
 
-            poll = select.poll()
-            poll.register(descriptor, select.POLLOUT)
-            poll.poll()
+    Setting O_NONBLOCK on the descriptor itself would change it for everybody who shares it, the user's shell included.
+    A regular file never waits; where opening fails (a socket, somebody else's terminal), waiting is what is left.
+    """
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+            return os.open(f"/proc/self/fd/{descriptor}", flags)
+    except OSError:
+        pass
+    return descriptor

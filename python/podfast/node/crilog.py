@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CRI log format, as the kubelet and kubectl read it: `<RFC 3339 time> <stdout|stderr> <F|P> <text>`, one a line."""
+"""The CRI log format, as the kubelet and kubectl read it: one `<RFC 3339 time> <stdout|stderr> <F|P> <text>` a line."""
 
 import os
 from collections.abc import Iterable, Iterator
