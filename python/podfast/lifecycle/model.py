@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the state machine of a pod is made of: rules, events, actions and states, all frozen.
 
-`now` is always monotonic seconds, `wall` nanoseconds since 1970; the machine compares the first and only copies the second.
+`now` is always monotonic seconds, `wall` nanoseconds since 1970: the machine compares the first and only copies the
+second.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class StartFailed(Struct, frozen=True, gc=False):
 
 
 class ContainerExited(Struct, frozen=True, gc=False):
-    """The container ended. `exit_code` is 128 + `signal` for a signal; `unknown`: it ended while nobody was there to see."""
+    """The container ended. `exit_code` is 128 + `signal` for a signal; `unknown`: nobody was there to see it end."""
 
     index: int
     attempt: int
@@ -170,11 +171,11 @@ class Terminated(Struct, frozen=True, gc=False):
 
 
 class ContainerState(Struct, frozen=True):
-    """One container. `attempt` counts from 0 and is the run last asked for; `starting`: nobody has told what became of it.
+    """One container.
 
-    `restart_count` counts the runs that were told of, beyond the first. `back_off` is the wait in seconds before the
-    next restart, 0 while none is due; it was set at `back_off_since`. A restart is under way in `starting`, or due at
-    `restart_at` (both monotonic).
+    `attempt` counts from 0 and is the run last asked for; while `starting`, nobody has told what became of it.
+    `restart_count` counts the runs that were told of, beyond the first. `back_off` is how many seconds the container
+    will wait (or, with `restart_at`, waits) after its end; it was set at `back_off_since`. Both times are monotonic.
     """
 
     name: str
