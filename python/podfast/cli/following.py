@@ -9,7 +9,7 @@ import time
 from podfast.node import PodRecord, records
 from podfast.node.sweeping import is_dead
 
-# Where nothing tells that a file has grown, one looks again this often.
+# The longest pause between two looks at whether a directory is still there.
 LOOK_SECONDS = 0.04
 
 

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from podfast.cli.arguments import Options, Parser, UsageError, namespace, swept_places
-from podfast.cli.following import LOOK_SECONDS, Watched
+from podfast.cli.following import Watched
 from podfast.cli.output import LinePrinter
-from podfast.node import Follower, Joiner, LogLine, PodRecord, find
+from podfast.node import Follower, Joiner, LogLine, PodRecord, Watch, find
 
 DESCRIPTION = "Prints what the containers of a pod wrote. Lines of several containers are in the order of their time."
 EPILOG = """examples:
@@ -19,6 +18,8 @@ EPILOG = """examples:
   podfast logs web -c collector --tail 20 --timestamps
   podfast logs web -c worker -p              what it wrote before its last restart
 """
+# A pod whose owner and shim were killed at once tells nobody; so one looks now and then.
+WATCH_SECONDS = 1.0
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -52,24 +53,26 @@ def run(options: Options) -> int:
         if options.tail is not None:
             follower.skip_to_tail(options.tail)
         joiner = Joiner()
-        for lines in _batches(follower, watched, containers, follow=options.follow):
-            printer.write(joiner.feed(_young(lines, options.since)))
+        with Watch([*follower.directories(), record.directory]) as watch:
+            for lines in _batches(follower, watched, containers, watch, follow=options.follow):
+                printer.write(joiner.feed(_young(lines, options.since)))
         printer.write(joiner.flush())
     return 0
 
 
 def _batches(
-    follower: Follower, watched: Watched, containers: tuple[str, ...], *, follow: bool
+    follower: Follower, watched: Watched, containers: tuple[str, ...], watch: Watch, *, follow: bool
 ) -> Iterator[list[LogLine]]:
     """All there is, and with `follow` all that comes. The end is looked for before the last lines: none is missed."""
     while True:
+        watch.arm()
         ended = not follow or watched.ended(containers)
         while lines := follower.read():
             yield lines
         if ended:
             yield follower.rest()
             return
-        time.sleep(LOOK_SECONDS)
+        watch.wait(WATCH_SECONDS)
 
 
 def _print_previous(directory: str, containers: tuple[str, ...], options: Options, printer: LinePrinter) -> None:

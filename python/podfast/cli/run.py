@@ -88,7 +88,7 @@ class Attached:
         return self._code if self._code is not None else exit_code(self._pod)
 
     def _decide(self) -> None:
-        """Ends the pod when it has nothing more to do. All that it wrote is in the logs by then: that is printed first."""
+        """Ends the pod when it has nothing more to do. All that it wrote is in its logs by then."""
         if self._pod.gone:
             return
         if self._pod.failure is not None:
