@@ -143,5 +143,10 @@ void pf_container_main(void *argument) {
         pf_word n = sys_read(child->go_fd, &go, 1);
         if (n != 1) sys_exit(127); // the shim went: nobody wants this container
     }
+    if (child->container->flags & PF_C_INIT) { // by descriptor, from podfast's own tmpfs: nothing of it lies in the container
+        const uint64_t none = 0;
+        sys_sigmask(SIG_SETMASK, &none, NULL);
+        PF_TRY(report, PF_STAGE_EXEC, 1000, sys_execveat(PF_FD_INIT, "", child->argv, child->envp, AT_EMPTY_PATH));
+    }
     pf_execute(report, child->argv, child->envp, child->paths);
 }

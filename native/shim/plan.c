@@ -68,14 +68,16 @@ static int check_pod(struct shim *shim) {
            is_texts(shim, plan->masks) && is_texts(shim, plan->rdonly);
 }
 
-static const char **pointers(const struct shim *shim, struct pf_vec vec) {
-    const char **out = calloc(vec.n + 1u, sizeof *out);
+static const char **pointers(const struct shim *shim, struct pf_vec vec, const char *const *before, uint32_t n_before) {
+    const char **out = calloc(n_before + vec.n + 1u, sizeof *out);
     const uint32_t *list = pf_list(shim->base, vec);
-    for (uint32_t i = 0; out && i < vec.n; i++) out[i] = shim->base + list[i];
+    for (uint32_t i = 0; out && i < n_before; i++) out[i] = before[i];
+    for (uint32_t i = 0; out && i < vec.n; i++) out[n_before + i] = shim->base + list[i];
     return out;
 }
 
 static int prepare(struct shim *shim) {
+    static const char *const init[] = {"podfast-init", "--"};
     shim->containers = calloc(shim->plan->n_containers, sizeof *shim->containers);
     if (!shim->containers) return 0;
     for (uint32_t i = 0; i < shim->plan->n_containers; i++) {
@@ -83,9 +85,9 @@ static int prepare(struct shim *shim) {
         const struct pf_container *planned = plan_container(shim, i);
         container->pidfd = container->report_fd = container->go_fd = container->log_fd = -1;
         container->out[0].fd = container->out[1].fd = -1;
-        container->argv = pointers(shim, planned->argv);
-        container->envp = pointers(shim, planned->envp);
-        container->paths = pointers(shim, planned->paths);
+        container->argv = pointers(shim, planned->argv, init, planned->flags & PF_C_INIT ? 2 : 0);
+        container->envp = pointers(shim, planned->envp, NULL, 0);
+        container->paths = pointers(shim, planned->paths, NULL, 0);
         if (!container->argv || !container->envp || !container->paths) return 0;
     }
     return 1;
