@@ -135,7 +135,8 @@ impl Directories {
 }
 
 fn open_below(directory: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Without NOFOLLOW, which would make a link at the end look like any other thing that is no directory.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     fs::openat2(directory, path, flags, Mode::empty(), RESOLVE)
 }
 

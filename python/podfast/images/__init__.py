@@ -20,8 +20,7 @@ from . import host
 from .model import Bind, Identity, Image, ImageConfig
 
 if TYPE_CHECKING:
-    from .catalog import find, sweep
-    from .catalog import list_images as list
+    from .catalog import find, list_images as list, sweep  # noqa: A004
     from .importing import import_rootfs
     from .store import Record
     from .users import lookup_user

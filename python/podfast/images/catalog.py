@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 
-from ..errors import ImageError, NotFound
+from podfast.errors import ImageError, NotFound
+
 from . import reference as references
 from .model import Image
 from .store import Record, Store
@@ -28,7 +29,7 @@ def stored(reference: str, *, root: str) -> Image:
 
 
 def find(name: str, *, root: str) -> Image:
-    """An image by its name, or by its id or a unique beginning of it. Raises NotFound, ImageError (InvalidImageName)."""
+    """An image by its name, its id, or a unique beginning of that. Raises NotFound, ImageError (InvalidImageName)."""
     store = Store(root)
     names = references.candidates(name)
     records = store.records()

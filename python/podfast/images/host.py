@@ -2,8 +2,8 @@
 """`image: host`: the machine's own /usr under a skeleton of everything else that names nothing private.
 
 The skeleton is a directory in the store, named by what the host looked like when it was made: when the host's users,
-libraries, certificates or packages change, the next call makes another. Old ones may be some running pod's root, so they
-stay until the machine has been restarted: the boot is part of the name's input.
+libraries, certificates or packages change, the next call makes another. Old ones may be some running pod's root, so
+they stay until the machine has been restarted: the boot is part of the name's input.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ import stat
 import time
 from collections.abc import Sequence
 
-from ..errors import ImageError
+from podfast.errors import ImageError
+
 from . import reference as references
 from .model import Image, ImageConfig
 from .store import Record, Store

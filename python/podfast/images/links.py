@@ -23,7 +23,7 @@ _INPUTS = (
 
 
 def targets(cache: str) -> tuple[str, ...]:
-    """Absolute paths below /etc, sorted. `cache` is a file that only its owner writes; the caller holds a lock on it."""
+    """Absolute paths below /etc, sorted. `cache` is a file of the store; the caller holds a lock on it."""
     key = repr(tuple(map(_look, _INPUTS)))
     try:
         with open(cache, encoding="utf-8", errors="surrogateescape") as file:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `images` hands on: an unpacked root file system and the few facts of its config that may cross (SECURITY.md, rule 8)."""
+"""What `images` hands on: an unpacked root file system, and the few facts of an image's config that may cross."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import stat
 import tarfile
 from typing import IO
 
-from ..errors import ImageError
+from podfast.errors import ImageError
 
 _KINDS = {
     stat.S_IFDIR: tarfile.DIRTYPE,

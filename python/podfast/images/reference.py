@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from ..errors import ImageError
+from podfast.errors import ImageError
 
 HOST = "host"
 _TAG = "latest"
@@ -22,7 +22,7 @@ _REFERENCE = re.compile(
 
 
 def candidates(reference: str) -> tuple[str, ...]:
-    """The full names that a reference may mean, the likeliest first: a short name is looked up locally, then at Docker's.
+    """The full names that a reference may mean: a short name is looked for among imports, then as Docker's.
 
     Raises ImageError (InvalidImageName).
     """

@@ -55,7 +55,7 @@ _NOBODY = {65534: ("nobody", "nogroup")}
 
 
 def sweep(directory: str, *, keep: str) -> None:
-    """Removes unfinished skeletons and those of earlier boots. The caller holds the lock, so nobody is at work on one."""
+    """Removes unfinished skeletons and those of earlier boots. The caller holds the lock: nobody is at work."""
     for entry in os.listdir(directory):
         path = os.path.join(directory, entry)
         if entry.startswith("tmp-") or (len(entry) == 64 and _boot_of(path) != keep):

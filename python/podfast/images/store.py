@@ -23,7 +23,8 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
-from ..errors import SystemFailure
+from podfast.errors import SystemFailure
+
 from .fingerprint import fingerprint
 from .model import Image, ImageConfig
 
@@ -78,7 +79,7 @@ class Store:
 
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:
-        """Room for one import. Whatever is left in it at the end goes away, here or, after a kill, at the next sweep."""
+        """Room for one import. What is left in it at the end goes away, here or, after a kill, at the next sweep."""
         with reported("write", self._top):
             make_private(self._root, "images", *(f"images/{name}" for name in ("layers", "refs", "retired", "tmp")))
             path = self._path("tmp", os.urandom(8).hex())

@@ -11,7 +11,7 @@ from typing import IO
 
 import msgspec
 
-from ..errors import ImageError, Unsupported
+from podfast.errors import ImageError, Unsupported
 
 _ANSWER_BYTES = 64 << 10
 
@@ -85,7 +85,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _program() -> str:
-    path = os.path.join(os.path.dirname(os.path.dirname(__file__)), "_native", "bin", "podfast-unpack")
+    # Here, so that reading the store needs nothing compiled.
+    from podfast._native import binary
+
+    path = binary("podfast-unpack")
     if not os.access(path, os.X_OK):
         raise Unsupported("podfast-unpack is missing from this installation", remedy="install podfast with pip again")
     return path

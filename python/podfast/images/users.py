@@ -8,7 +8,8 @@ import os
 import stat
 from collections.abc import Iterator
 
-from ..errors import ImageError
+from podfast.errors import ImageError
+
 from .model import Identity, Image
 
 _FILE_BYTES = 4 << 20
