@@ -40,7 +40,7 @@ spec:
 
 
 class Pods:
-    """Starts the pod and stops it, in turns. Each returns its seconds: from text to both running, and to nothing left."""
+    """Starts the pod and stops it, in turns. Returns seconds: from text to both running, until all is gone."""
 
     def __init__(self, root: str, runroot: str) -> None:
         self._root, self._runroot = root, runroot

@@ -129,14 +129,18 @@ def signals(tmp_path: Path, compiled: Callable[[str], Path]) -> Signals:
     return Signals(tmp_path / "beside", compiled("ready"))
 
 
-@pytest.mark.benchmark(group="whole command")
-def test_run_beside_podman(
-    interleaved: Interleaved, bench_roots: Roots, signals: Signals, tmp_path: Path, measuring: bool
-) -> None:
-    if shutil.which("podman") is None:
-        pytest.skip("podman is not installed (Debian: apt-get install podman crun)")
+@pytest.fixture
+def podman(measuring: bool) -> None:
     if not measuring:
         pytest.skip("podman takes seconds, and only a measurement needs it")
+    if shutil.which("podman") is None:
+        pytest.skip("podman is not installed (Debian: apt-get install podman crun)")
+
+
+@pytest.mark.benchmark(group="whole command")
+def test_run_beside_podman(
+    podman: None, interleaved: Interleaved, bench_roots: Roots, signals: Signals, tmp_path: Path
+) -> None:
     run, play = Run(bench_roots, signals), Play(tmp_path, signals)
     interleaved(run, play, beside="podman kube play", rounds=10, warmup=1, budget=0.2)
 
