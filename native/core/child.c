@@ -72,6 +72,7 @@ static void enter_workdir(const char *workdir, int report_fd) {
 
 void pf_become(const char *base, const struct pf_container *container, const char *workdir, int report_fd) {
     const uint32_t flags = container->flags;
+    PF_CALL(__NR_umask, 022, 0, 0, 0, 0);
     pf_word ring = sys_keyctl(KEYCTL_JOIN_SESSION, 0);
     if (ring < 0 && ring != -ENOSYS) pf_child_fail(report_fd, PF_STAGE_KEYRING, ring, 0);
     drop_bounding(report_fd, container->caps);
@@ -117,6 +118,10 @@ static void open_stdio(const struct pf_child *child) {
     PF_TRY(child->report_fd, PF_STAGE_STDIO, 1, out);
     int err = sys_openat(PF_FD_RUN, child->err, O_RDWR, 0);
     PF_TRY(child->report_fd, PF_STAGE_STDIO, 2, err);
+    if (child->container->uid) { // else the user could not reopen them: "echo … >/dev/stderr"
+        sys_fchown(out, child->container->uid, child->container->gid);
+        sys_fchown(err, child->container->uid, child->container->gid);
+    }
     // The names 0, 1, 2 are taken by the shim's own /dev/null, so none of the three is already in place.
     PF_TRY(child->report_fd, PF_STAGE_STDIO, 3, PF_CALL(__NR_dup3, in, 0, 0, 0, 0));
     PF_TRY(child->report_fd, PF_STAGE_STDIO, 4, PF_CALL(__NR_dup3, out, 1, 0, 0, 0));

@@ -130,7 +130,7 @@ def _container(
         envp=tuple(f"{key}={value}" for key, value in envp.items()),
         paths=candidates(argv[0], envp.get("PATH", DEFAULT_PATH)),
         workdir=workdir,
-        capabilities=capabilities.mask(container.security_context, host.last_capability),
+        capabilities=capabilities.mask(container.security_context, host.capabilities),
     )
 
 

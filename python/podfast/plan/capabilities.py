@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from podfast.errors import Unsupported
 from podfast.spec.model import SecurityContext
 
 NUMBERS = {
@@ -19,19 +22,23 @@ NUMBERS = {
 DEFAULT = ("CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "SETGID", "SETUID", "SETPCAP", "NET_BIND_SERVICE", "KILL")
 
 
-def mask(security: SecurityContext, last: int) -> int:
-    """The bounding and permitted set, as bits. `last` is the kernel's highest capability number."""
-    every = (1 << (last + 1)) - 1
+def mask(security: SecurityContext, available: int) -> int:
+    """The bounding and permitted set, as bits: no more than `available`, which is what podfast has itself.
+
+    Raises Unsupported for a capability that is asked for by name and not available; ALL and privileged take what there is.
+    """
     if security.privileged:
-        return every
+        return available
     add, drop = security.capabilities.add, security.capabilities.drop
-    bits = 0 if "ALL" in drop else sum(1 << NUMBERS[name] for name in DEFAULT)
+    bits = 0 if "ALL" in drop else _bits(DEFAULT) & available
     if "ALL" in add:
-        bits = every
-    for name in add:
-        if name != "ALL":
-            bits |= 1 << NUMBERS[name]
-    for name in drop:
-        if name != "ALL":
-            bits &= ~(1 << NUMBERS[name])
-    return bits & every
+        bits = available
+    wanted = _bits(name for name in add if name != "ALL")
+    if wanted & ~available:
+        lacking = sorted(name for name in add if name != "ALL" and not available >> NUMBERS[name] & 1)
+        raise Unsupported(f"capability {', '.join(lacking)} cannot be added: podfast does not have it itself")
+    return (bits | wanted) & ~_bits(name for name in drop if name != "ALL")
+
+
+def _bits(names: Iterable[str]) -> int:
+    return sum(1 << NUMBERS[name] for name in set(names))

@@ -42,7 +42,7 @@ class HostFacts(Struct, frozen=True):
     hierarchies: tuple[Hierarchy, ...] = ()
     masks: tuple[str, ...] = ()
     read_only: tuple[str, ...] = ()
-    last_capability: int = 40
+    capabilities: int = (1 << 41) - 1  # what this process may hand on, as bits
     rootless: bool = False
 
 

@@ -23,7 +23,7 @@ def gather() -> HostFacts:
         hierarchies=hierarchies(),
         masks=tuple(path for path in MASKED if os.path.lexists(path)),
         read_only=tuple(path for path in READ_ONLY if os.path.lexists(path)),
-        last_capability=_read_number("/proc/sys/kernel/cap_last_cap", 40),
+        capabilities=_capabilities(rootless),
         rootless=rootless,
     )
 
@@ -88,9 +88,12 @@ def enable_controllers(facts: HostFacts) -> None:
                 file.write(" ".join(f"+{name}" for name in sorted(missing)))
 
 
-def _read_number(path: str, default: int) -> int:
-    try:
-        with open(path, encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return default
+def _capabilities(rootless: bool) -> int:
+    """What containers can be given: the bounding set, and of it what we hold, unless a user namespace gives us all of it."""
+    sets = {}
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("Cap"):
+                key, _, value = line.partition(":")
+                sets[key] = int(value, 16)
+    return sets["CapBnd"] if rootless else sets["CapBnd"] & sets["CapPrm"]
