@@ -158,7 +158,9 @@ void pf_root_main_tree(const struct pf_child *child) {
     PF_FD root = sys_openat(AT_FDCWD, "/root", O_PATH | O_DIRECTORY, 0);
     PF_TRY(report, PF_STAGE_ROOT, 20, root);
     mount_binds(child, root);
-    PF_TRY(report, PF_STAGE_DEV, 0, sys_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"));
+    static const char terminals[] = "newinstance,ptmxmode=0666,mode=0620,gid=5"; // an ordinary user's namespace does not map group tty
+    const char *options = child->plan->flags & PF_POD_ROOTLESS ? "newinstance,ptmxmode=0666" : terminals;
+    PF_TRY(report, PF_STAGE_DEV, 0, sys_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options));
     place(child, root, "/dev", "dev", PF_STAGE_DEV);
     PF_TRY(report, PF_STAGE_PROC, 0, sys_mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL));
     if (!(child->container->flags & PF_C_PRIVILEGED)) mask_proc(child);
