@@ -239,7 +239,8 @@ def test_what_the_runtime_does_between_filter_and_exec_is_allowed(generator: Mod
     by_name = {name: nr for nr, (name, _) in intended(generator, arch).items()}
     between = (
         "capset prctl setuid setgid setgroups setresuid setresgid close_range close dup3 fcntl chdir fchdir umask "
-        "setsid rt_sigprocmask rt_sigaction sched_setaffinity prlimit64 execve execveat write read kill exit exit_group getpid"
+        "setsid rt_sigprocmask rt_sigaction sched_setaffinity prlimit64 execve execveat write read kill "
+        "exit exit_group getpid"
     )
     for name in between.split():
         assert run(program(generator, arch, None), by_name[name], audit=AUDIT[arch])[0] == ALLOW, name

@@ -206,11 +206,11 @@ def test_gates(guard: Path) -> None:
 def test_everyday_program(guard: Path, way: str) -> None:
     """As root with no_new_privs, and as the runtime starts an ordinary user's program."""
     script = "grep -q 'Seccomp:.*2' /proc/self/status && id -u"
-    shell = [guard, "0", way, "/bin/sh", "-c", script]
+    shell = [str(guard), "0", way, "/bin/sh", "-c", script]
     user = subprocess.run(shell, capture_output=True, text=True, check=True).stdout.strip()
     assert user == ("0" if way == "none" else "65534")
     if way == "none":  # the interpreter of the tests may lie where other users cannot go
-        program = [guard, "0", way, sys.executable, "-c", EVERYDAY]
+        program = [str(guard), "0", way, sys.executable, "-c", EVERYDAY]
         assert subprocess.run(program, capture_output=True, text=True, check=True).stdout == "fine\n"
 
 
