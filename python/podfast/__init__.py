@@ -15,9 +15,10 @@ In the order the data flows:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # known to type checkers by its name; importing typing would cost `podfast version` 4 ms
 if TYPE_CHECKING:
+    from typing import Any
+
     from podfast import aio, errors, native
     from podfast.errors import PodfastError
     from podfast.pod import Container, ExecResult, Pod, create, run

@@ -6,6 +6,7 @@ arguments  the argument parser, and options that every verb has
 terminal   colours, tables, ages
 view       pods and containers as rows
 output     container lines on their way to the terminal
+attached   the loop of `run`; pump, tty: the loops of `exec`; following: waiting for a pod of another process
 run ps get logs exec stop rm importing doctor version bench     the verbs
 """
 

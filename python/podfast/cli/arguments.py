@@ -81,6 +81,24 @@ def add_global_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="add the traceback to an error")
 
 
+def seconds(text: str) -> float:
+    """The value of an option that is a time."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1e9:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of seconds')
+    return value
+
+
+def assignment(text: str) -> str:
+    """The value of an option that sets a variable."""
+    if "=" not in text[1:]:
+        raise argparse.ArgumentTypeError(f'"{text}" is not NAME=VALUE')
+    return text
+
+
 def split_at_verb(arguments: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
     """Splits `[options] verb [arguments]` at the first word that is neither an option nor the value of one."""
     takes_value = {"-n", "--namespace", "--root", "--runroot"}

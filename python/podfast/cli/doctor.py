@@ -14,6 +14,7 @@ COLOURS = {GOOD: GREEN, LIMITED: YELLOW, MISSING: RED}
 
 
 def configure(parser: Parser) -> None:
+    parser.usage = "podfast doctor [--json]"
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 

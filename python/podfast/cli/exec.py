@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from podfast.cli.arguments import Options, Parser, UsageError, namespace, swept_places
+from podfast.cli.arguments import Options, Parser, UsageError, assignment, namespace, swept_places
 from podfast.cli.pump import Pump
 from podfast.cli.signals import Signals
 from podfast.cli.terminal import say
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from podfast.sandbox.client import Exec
 
 DESCRIPTION = "Runs a command in a running container."
-EPILOG = """exit code: the command's own; 128+n when signal n ended it; 126 not executable, 127 not found,
-125 when podfast failed
+EPILOG = """exit code: the command's own; 126 not executable, 127 not found, 128+n ended by signal n;
+125 podfast failed, 2 usage.
 
 examples:
   podfast exec web -- ls -l /
@@ -32,11 +32,13 @@ STDIO = (0, 1, 2)
 
 
 def configure(parser: Parser) -> None:
-    parser.usage = "podfast exec [-i] [-t] POD [-c CONTAINER] -- COMMAND [ARGUMENT …]"
+    parser.usage = "podfast exec [options] POD [-c CONTAINER] -- COMMAND [ARGUMENT …]"
     parser.add_argument("-i", "--stdin", action="store_true", help="pass standard input on")
     parser.add_argument("-t", "--tty", action="store_true", help="give the command a terminal")
     parser.add_argument("-c", "--container", metavar="NAME", help="the container; the pod's first when not given")
-    parser.add_argument("-e", "--env", metavar="NAME=VALUE", action="append", default=[], help="set a variable")
+    parser.add_argument(
+        "-e", "--env", metavar="NAME=VALUE", type=assignment, action="append", default=[], help="set a variable"
+    )
     parser.add_argument("-w", "--workdir", metavar="DIR", default="", help="another working directory")
     parser.add_argument("pod", metavar="POD", help="name or id")
 
@@ -65,9 +67,6 @@ def run(options: Options) -> int:
     places = swept_places(options)
     record = find(places.runroot, options.pod, namespace=namespace(options))
     index, container = choose_container(record, options.container)
-    for pair in options.env:
-        if not pair.partition("=")[1] or pair.startswith("="):
-            raise UsageError(f'"{pair}" is not NAME=VALUE')
 
     def start(stdio: tuple[int, int, int] | None, size: tuple[int, int], variables: Sequence[str]) -> Exec:
         return Client(record.directory).start_exec(

@@ -14,6 +14,7 @@ DEFAULT_NAMESPACE = "default"
 
 
 def configure(parser: Parser) -> None:
+    parser.usage = "podfast get pods|pod [NAME …] [options]"
     parser.add_argument("kind", metavar="pods|pod", help="what to list")
     parser.add_argument("pods", metavar="NAME", nargs="*", help="names or ids; all pods when there are none")
     parser.add_argument("-A", "--all-namespaces", action="store_true", help="pods of every namespace")

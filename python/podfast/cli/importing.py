@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from podfast.cli.arguments import Options, Parser, UsageError, swept_places
+from podfast.cli.arguments import Options, Parser, assignment, swept_places
 
 DESCRIPTION = "Makes an image of a root file system: a tar archive, plain or gzip, or a directory."
 EPILOG = """examples:
@@ -14,6 +14,7 @@ EPILOG = """examples:
 
 
 def configure(parser: Parser) -> None:
+    parser.usage = "podfast import [options] FILE NAME"
     parser.add_argument("source", metavar="FILE", help="tar archive or directory; - is standard input")
     parser.add_argument("name", metavar="NAME", help="the image's name, for `image:` in a pod")
     parser.add_argument(
@@ -22,7 +23,9 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--cmd", metavar="WORD", action="append", default=[], help="default arguments; repeat for each word"
     )
-    parser.add_argument("-e", "--env", metavar="NAME=VALUE", action="append", default=[], help="set a variable")
+    parser.add_argument(
+        "-e", "--env", metavar="NAME=VALUE", type=assignment, action="append", default=[], help="set a variable"
+    )
     parser.add_argument("--user", metavar="USER[:GROUP]", default="", help="who runs it")
     parser.add_argument("-w", "--workdir", metavar="DIR", default="", help="the working directory")
 
@@ -30,9 +33,6 @@ def configure(parser: Parser) -> None:
 def run(options: Options) -> int:
     from podfast.images import import_rootfs
 
-    for pair in options.env:
-        if not pair.partition("=")[1] or pair.startswith("="):
-            raise UsageError(f'"{pair}" is not NAME=VALUE')
     image = import_rootfs(
         options.source,
         options.name,

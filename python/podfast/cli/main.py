@@ -57,11 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = Options()
     failed = PODFAST_FAILED if verb in CODE_OF_THE_CONTAINER else FAILED
     try:
-        code = _dispatch(options, before, verb, after)
+        try:
+            code = _dispatch(options, before, verb, after)
+        except SystemExit as end:  # argparse has printed its help
+            code = end.code if isinstance(end.code, int) else failed
         sys.stdout.flush()
         return code
-    except SystemExit as end:  # argparse has printed its help
-        return end.code if isinstance(end.code, int) else failed
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
@@ -75,6 +76,8 @@ def _fill_standard_descriptors() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _dispatch(options: Options, before: list[str], verb: str | None, after: list[str]) -> int:

@@ -10,6 +10,7 @@ EPILOG = ""
 
 
 def configure(parser: Parser) -> None:
+    parser.usage = "podfast ps [options]"
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the ids of the pods")
     parser.add_argument("--no-trunc", action="store_true", help="print ids in full")
     parser.add_argument("--no-headers", action="store_true", help="print no headers")

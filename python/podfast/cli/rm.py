@@ -11,6 +11,7 @@ EPILOG = ""
 
 
 def configure(parser: Parser) -> None:
+    parser.usage = "podfast rm POD … [options]"
     parser.add_argument("pods", metavar="POD", nargs="+", help="name or id")
     parser.add_argument("-f", "--force", action="store_true", help="kill what still runs")
 

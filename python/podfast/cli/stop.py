@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from podfast.cli.arguments import Options, Parser, namespace, swept_places
+from podfast.cli.arguments import Options, Parser, namespace, seconds, swept_places
 from podfast.cli.following import Watched
 from podfast.node import PodRecord
 
@@ -16,8 +16,9 @@ ALLOWANCE_SECONDS = 5.0
 
 
 def configure(parser: Parser) -> None:
+    parser.usage = "podfast stop POD … [options]"
     parser.add_argument("pods", metavar="POD", nargs="+", help="name or id")
-    parser.add_argument("--grace", metavar="SECONDS", type=_seconds, help="another grace period than the pod's own")
+    parser.add_argument("--grace", metavar="SECONDS", type=seconds, help="another grace period than the pod's own")
 
 
 def run(options: Options) -> int:
@@ -52,10 +53,3 @@ def grace_period(record: PodRecord) -> float:
     spec = record.document.get("spec")
     seconds = spec.get("terminationGracePeriodSeconds") if isinstance(spec, dict) else None
     return float(seconds) if isinstance(seconds, int) else 30.0
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= 1e6:
-        raise ValueError
-    return seconds

@@ -10,6 +10,7 @@ EPILOG = ""
 
 
 def configure(parser: Parser) -> None:
+    parser.usage = "podfast version [options]"
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="the form of the answer")
 
 

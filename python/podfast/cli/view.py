@@ -77,15 +77,13 @@ def container_state(status: dict[str, Any]) -> str:
 
 
 def document(record: PodRecord) -> dict[str, Any]:
-    """The whole Pod as Kubernetes would print it, without what is podfast's own: `podfast run` takes it back."""
-    manifest = _dict(record.manifest)
-    metadata = _dict(manifest.get("metadata")) | _dict(record.document.get("metadata"))
-    metadata = {"name": record.name, "namespace": record.namespace, "uid": record.uid} | metadata
+    """The Pod as Kubernetes would print it, without what is podfast's own."""
+    metadata = {"name": record.name, "namespace": record.namespace, "uid": record.uid}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": metadata,
-        "spec": _dict(manifest.get("spec")),
+        "metadata": metadata | _dict(record.document.get("metadata")),
+        "spec": _dict(record.document.get("spec")),
         "status": record.status,
     }
 
@@ -98,7 +96,7 @@ def _statuses(record: PodRecord) -> Iterator[dict[str, Any]]:
 
 
 def _spec_containers(record: PodRecord) -> list[Any]:
-    containers = _dict(_dict(record.manifest).get("spec")).get("containers")
+    containers = _dict(record.document.get("spec")).get("containers")
     return containers if isinstance(containers, list) else []
 
 
