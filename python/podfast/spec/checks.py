@@ -36,6 +36,9 @@ def check(document: Document, report: Report) -> None:
         _volume(volume, report, (*_SPEC, "volumes", index))
     _unique(report, (*_SPEC, "containers"), "name", (container.name for container in spec.containers))
     declared = {volume.name for volume in spec.volumes}
+    if report.is_broken_below((*_SPEC, "volumes")):
+        # What the user meant to declare is not known, so every name is as good as declared.
+        declared.update(mount.name for container in spec.containers for mount in container.volume_mounts)
     for index, container in enumerate(spec.containers):
         if report.full:
             return
@@ -101,6 +104,8 @@ def _ports(container: Container, report: Report, path: Path) -> None:
 def _mounts(container: Container, report: Report, path: Path, volumes: set[str]) -> None:
     for index, mount in enumerate(container.volume_mounts):
         here = (*path, index)
+        if report.full:
+            return
         if mount.name not in volumes:
             hint = suggestion(mount.name, volumes)
             report.about((*here, "name"), f'must be the name of a volume of the pod, not "{shown(mount.name)}"{hint}')

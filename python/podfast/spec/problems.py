@@ -45,7 +45,8 @@ class Report:
 
     def about(self, path: Path, words: str) -> None:
         """Say of the value at `path` what it must or must not be: the message is the path and the words."""
-        self.add(path, f"{dotted(path)} {words}")
+        if not self.full:
+            self.add(path, f"{dotted(path)} {words}")
 
     def add(self, path: Path, message: str) -> None:
         """Add a message for the place of `path`. What is below a path that is known to be wrong is not looked at."""
@@ -64,11 +65,17 @@ class Report:
         """Nothing more is said about `path` and what is below: the value there is no longer the user's."""
         self._broken.add(path)
 
+    def is_broken_below(self, path: Path) -> bool:
+        """Whether something at or below `path` is no longer the user's, so that references to it mean nothing."""
+        return any(broken[: len(path)] == path for broken in self._broken)
+
     def error(self) -> SpecError:
         """All mistakes, from top to bottom."""
         problems = sorted(self._problems, key=lambda problem: (problem.line, problem.column))
         if self._more:
-            problems.append(Problem("too many mistakes: there are more than these", source=self.source))
+            last = problems[-1]
+            message = "too many mistakes: there are more than these"
+            problems.append(Problem(message, "", last.line, last.column, self.source))
         return SpecError(problems)
 
     def _is_broken(self, path: Path) -> bool:

@@ -69,8 +69,6 @@ def _struct(report: Report, kind: Any, value: dict[str, Any], path: Path) -> dic
                 result[key] = cleaned
             else:
                 report.breaks(here)
-        elif isinstance(field.type, inspect.UnionType) and isinstance(field.type.types[0], inspect.CustomType):
-            report.about(here, "has no value")
     for key, field in known.items():
         if key not in result and field.default is NODEFAULT and field.default_factory is NODEFAULT:
             here = (*path, key)

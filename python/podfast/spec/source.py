@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from podfast.errors import Problem, SpecError
-from podfast.spec.problems import dotted, shown
+from podfast.spec.problems import dotted
 
 if TYPE_CHECKING:
     from podfast._native.yaml import Mistake
@@ -27,6 +27,10 @@ _BOMS = {
 }
 
 
+# Line breaks to YAML, and to JSON characters like any other.
+_BREAKS = {b"\xc2\x85": b"\\u0085", b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029"}
+
+
 class Content(NamedTuple):
     """What a source holds: `documents` are (value, line, column); `marks` tell where their keys stand."""
 
@@ -38,17 +42,22 @@ class Content(NamedTuple):
 
 def read(source: str | bytes | os.PathLike[str] | Mapping[str, Any], name: str | None) -> Content:
     """The documents of a source. Raises SpecError when it cannot be read at all."""
+    called = _printable(name or "")
     if isinstance(source, Mapping):
-        budget = [MOST_NODES]
-        return Content(name or "", [(_plain(source, (), name or "", budget), 0, 0)], {}, [])
+        return Content(called, [(_plain(source, (), called, [MOST_NODES]), 0, 0)], {}, [])
     if isinstance(source, str) and ("\n" in source or source.startswith("{")):
-        return _parse(_encode(source, name or ""), name or "")
+        return _parse(_encode(source, called), called)
     if isinstance(source, bytes):
-        return _parse(source, name or "")
+        return _parse(source, called)
     if not isinstance(source, (str, os.PathLike)):
-        _fail(f"a manifest must be text, a path or a mapping, not {type(source).__name__}", name or "")
-    path = os.fspath(source)
-    return _parse(_contents(path, name or path), name or path)
+        _fail(f"a manifest must be text, a path or a mapping, not {type(source).__name__}", called)
+    path = os.fsdecode(source)
+    called = called or _printable(path)
+    return _parse(_contents(path, called), called)
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def _contents(path: str, name: str) -> bytes:
@@ -58,7 +67,7 @@ def _contents(path: str, name: str) -> bytes:
             return file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SpecError([Problem(f"cannot read the manifest: {reason}", source=shown(name))]) from error
+        raise SpecError([Problem(f"cannot read the manifest: {reason}", source=name)]) from error
 
 
 def _encode(text: str, name: str) -> bytes:
@@ -85,7 +94,11 @@ def _parse(text: bytes, name: str) -> Content:
     from podfast._native import yaml
 
     if text.startswith(b"{"):
-        text = yaml.join_surrogates(text)
+        if b"\\ud" in text or b"\\uD" in text:
+            text = yaml.join_surrogates(text)
+        for raw, escaped in _BREAKS.items():
+            if raw in text:
+                text = text.replace(raw, escaped)
     at = yaml.control_character(text)
     if at >= 0:
         _fail("a control character is not allowed here", name, *_position(text, at))
