@@ -4,7 +4,10 @@
 from podfast.cli.arguments import Options, Parser
 
 DESCRIPTION = "Makes one self-contained HTML page from the JSON files that `pytest --benchmark-json=FILE` writes."
-EPILOG = "example:\n  pytest benchmarks --benchmark-enable --benchmark-json=run.json\n  podfast bench report run.json -o page.html"
+EPILOG = """\
+example:
+  pytest benchmarks --benchmark-enable --benchmark-json=run.json
+  podfast bench report run.json -o page.html"""
 
 
 def configure(parser: Parser) -> None:

@@ -10,9 +10,10 @@ from podfast.cli.bench_plot import strips
 from podfast.cli.bench_results import Benchmark, Figure, Interleaved, Run
 
 STYLE = """\
-:root { color-scheme: light dark; --ink: #1c2430; --dim: #5d6878; --line: #d9dee6; --paper: #fff; --card: #f6f8fa;
+:root { color-scheme: light dark; --ink: #1c2430; --dim: #5d6878; --line: #d9dee6; --paper: #fff;
   --subject: #0b63c5; --other: #8b5a00; --good: #11713a; --bad: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --dim: #9aa5b4; --line: #343c48; --paper: #14181e; --card: #1c222a;
+@media (prefers-color-scheme: dark) { :root {
+  --ink: #e4e8ee; --dim: #9aa5b4; --line: #343c48; --paper: #14181e;
   --subject: #6cb2ff; --other: #e0a95c; --good: #62c98b; --bad: #ff8a80; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 68rem; color: var(--ink); background: var(--paper);
@@ -22,7 +23,10 @@ h3 { font-size: 1rem; margin: 1.75rem 0 .5rem; }
 p { margin: .25rem 0; } .dim { color: var(--dim); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
-th, td { padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: middle; }
+table.rounds { table-layout: fixed; min-width: 64rem; }
+.rounds th { width: 5.5rem; } .rounds th:first-child, .rounds th:nth-child(2) { width: auto; }
+.rounds th:last-child { width: 19rem; padding-left: 1rem; } .rounds td:last-child { padding-left: 1rem; }
+th, td { padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); text-align: left; }
 th { color: var(--dim); font-weight: 500; font-size: .85rem; white-space: nowrap; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .good { color: var(--good); } .bad { color: var(--bad); } .big { font-weight: 600; }
@@ -42,7 +46,7 @@ def page(runs: Sequence[Run]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>podfast benchmarks</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>podfast benchmarks</h1>\n"
         '<p class="dim">Every figure beside something that was run in turns with it. The ratio is that of the medians; '
-        "each dot is one round.</p>\n"
+        "each dot is one round, each line their median. ✓ and ✗: within the budget or not.</p>\n"
         f"{body}</body>\n</html>\n"
     )
 
@@ -61,7 +65,8 @@ def _run(run: Run) -> str:
     busiest = max((load for load in loads if load is not None), default=0.0)
     facts += [f"load up to {busiest:.1f}"] * bool(loads)
     sections = "".join(_group(name, members) for name, members in run.groups().items())
-    return f'<section>\n<h2>{escape(run.source)}</h2>\n<p class="dim">{escape(" · ".join(facts))}</p>\n{sections}</section>\n'
+    head = f'<h2>{escape(run.source)}</h2>\n<p class="dim">{escape(" · ".join(facts))}</p>\n'
+    return f"<section>\n{head}{sections}</section>\n"
 
 
 def _group(name: str, members: Sequence[Benchmark]) -> str:
@@ -71,7 +76,7 @@ def _group(name: str, members: Sequence[Benchmark]) -> str:
     parts = [f"<h3>{escape(name[:1].upper() + name[1:])}</h3>\n"]
     if compared:
         heads = ("benchmark", "beside", "+median", "+its median", "+ratio", "+budget", "rounds")
-        parts.append(_table(heads, (_comparison(one, rounds) for one, rounds in compared if rounds)))
+        parts.append(_table(heads, (_comparison(one, rounds) for one, rounds in compared if rounds), "rounds"))
     if figures:
         parts.append(_table(("figure", "+value", "+budget"), map(_figure, figures)))
     if alone:
@@ -79,10 +84,10 @@ def _group(name: str, members: Sequence[Benchmark]) -> str:
     return "".join(parts)
 
 
-def _table(heads: Iterable[str], rows: Iterable[str]) -> str:
-    """A head that starts with + is over numbers."""
+def _table(heads: Iterable[str], rows: Iterable[str], kind: str = "") -> str:
+    """A head that starts with + is over numbers. `kind` is the table's class."""
     top = "".join(f'<th class="n">{head[1:]}</th>' if head[0] == "+" else f"<th>{head}</th>" for head in heads)
-    return f'<div class="scroll"><table>\n<tr>{top}</tr>\n{"".join(rows)}</table></div>\n'
+    return f'<div class="scroll"><table class="{kind}">\n<tr>{top}</tr>\n{"".join(rows)}</table></div>\n'
 
 
 def _comparison(one: Benchmark, rounds: Interleaved) -> str:
@@ -92,7 +97,7 @@ def _comparison(one: Benchmark, rounds: Interleaved) -> str:
     return (
         f"<tr><td>{_key('subject')}{escape(title(one.name))}</td><td>{_key('other')}{escape(rounds.beside)}</td>"
         f'<td class="n">{seconds(rounds.medians[0])}</td><td class="n">{seconds(rounds.medians[1])}</td>'
-        f'<td class="n big {_verdict(kept)}">{rounds.ratio:.2f} ×</td><td class="n">{budget}{aim}</td>'
+        f'<td class="n big {_verdict(kept)}">{rounds.ratio:.2f} ×{_mark(kept)}</td><td class="n">{budget}{aim}</td>'
         f"<td>{strips(rounds.subject, rounds.counterpart, seconds)}</td></tr>\n"
     )
 
@@ -102,7 +107,7 @@ def _figure(figure: Figure) -> str:
     budget = "" if figure.budget is None else f"{sign} {number(figure.budget)} {escape(figure.unit)}"
     return (
         f'<tr><td>{escape(figure.name)}</td><td class="n big {_verdict(figure.kept)}">'
-        f'{number(figure.value)} {escape(figure.unit)}</td><td class="n">{budget}</td></tr>\n'
+        f'{number(figure.value)} {escape(figure.unit)}{_mark(figure.kept)}</td><td class="n">{budget}</td></tr>\n'
     )
 
 
@@ -119,17 +124,23 @@ def _verdict(kept: bool | None) -> str:
     return "" if kept is None else "good" if kept else "bad"
 
 
+def _mark(kept: bool | None) -> str:
+    """For those who do not see the colour."""
+    return "" if kept is None else " ✓" if kept else " ✗"
+
+
 def title(name: str) -> str:
     """`test_pod_start[plain]` → `pod start [plain]`."""
     plain, bracket, parameters = name.removeprefix("test_").partition("[")
     return plain.replace("_", " ") + (f" [{parameters}" if bracket else "")
 
 
+UNITS = ((1.0, "s"), (1e3, "ms"), (1e6, "µs"))
+
+
 def seconds(value: float) -> str:
     """Three digits and the unit that fits: 4.81 ms."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
-        if value * factor >= 1:
-            break
+    factor, unit = next(((factor, unit) for factor, unit in UNITS if value * factor >= 1), UNITS[-1])
     return f"{number(value * factor)} {unit}"
 
 

@@ -26,14 +26,14 @@ def strips(subject: Sequence[float], counterpart: Sequence[float], label: Callab
     def x(value: float) -> float:
         return round(MARGIN + min(value / end, 1.0) * (WIDTH - 2 * MARGIN), 1)
 
-    story = f"medians {label(statistics.median(subject or everything))}, {label(statistics.median(counterpart or everything))}"
+    medians = [label(statistics.median(rounds or everything)) for rounds in (subject, counterpart)]
+    story = f"medians {medians[0]} and {medians[1]}"
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(story)}">']
     parts.append(f'<line class="axis" x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="38.5" y2="38.5"/>')
     for kind, rounds, y in zip(("subject", "other"), (subject, counterpart), ROWS, strict=True):
         parts += _strip(kind, rounds, y, end, x)
-    parts.append(
-        f'<text x="{MARGIN}" y="49">0</text><text x="{WIDTH - MARGIN}" y="49" text-anchor="end">{label(end)}</text></svg>'
-    )
+    parts.append(f'<text x="{MARGIN}" y="49">0</text>')
+    parts.append(f'<text x="{WIDTH - MARGIN}" y="49" text-anchor="end">{label(end)}</text></svg>')
     return "".join(parts)
 
 

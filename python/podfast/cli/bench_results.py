@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a JSON file of pytest-benchmark says, as the `interleaved` and `figures` fixtures of the benchmarks have written it."""
+"""What a JSON file of pytest-benchmark says, with what the benchmarks' `interleaved` and `figures` have added."""
 
 from __future__ import annotations
 
@@ -102,10 +102,10 @@ class Run(msgspec.Struct, frozen=True):
 
 
 def read(path: Path) -> Run:
-    """Raises PodfastError, naming the file and the place in it, when it is not such a file; OSError when it cannot be read."""
+    """Raises PodfastError with the file and the place in it when it is no such file, OSError when it cannot be read."""
     if path.stat().st_size > MAX_FILE:
         raise PodfastError(f"{path}: larger than {MAX_FILE >> 20} MiB")
     try:
-        return Run(str(path), msgspec.json.decode(path.read_bytes(), type=Document))
+        return Run(path.name, msgspec.json.decode(path.read_bytes(), type=Document))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PodfastError(f"{path}: not a JSON file of pytest-benchmark: {error}") from error
