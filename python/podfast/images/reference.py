@@ -37,9 +37,10 @@ def for_import(name: str) -> str:
     """The full name under which an import is kept. Raises ImageError (InvalidImageName)."""
     if name == HOST:
         raise _invalid(name, "the name is taken: it means this machine's own programs")
-    if "@" in name:
+    full = candidates(name)[0]
+    if "@" in full:
         raise _invalid(name, "an import is named by a tag, not by a digest")
-    return candidates(name)[0]
+    return full
 
 
 def _split(reference: str) -> tuple[str | None, str, str]:
