@@ -8,7 +8,8 @@ neighbouring numbers, and the runs the search tree that is cheapest to install.
 Two filters come out: one for a container without extra capabilities, and one with a return of its own for every set of
 capabilities that opens calls, which is set to ALLOW when the container has one of them.
 
-    profile.txt ─parse→ Rules ─decide→ {number: verdict} ─runs→ [(first, verdict)] ─search→ tree ─assemble→ program ─render→ header
+    profile.txt ─parse→ Rules ─decide→ {number: verdict} ─runs→ [(first, verdict)]
+        ─search→ tree ─assemble→ program ─render→ header
 
 Command line: generate.py OUT.h [--arch x86_64|aarch64]
 """

@@ -125,12 +125,12 @@ print(json.dumps(report))
 
 
 @pytest.fixture(scope="module")
-def builder() -> Iterator[ModuleType]:
+def builder() -> ModuleType:
     spec = importlib.util.spec_from_file_location("podfast_pause_build", PAUSE / "build.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    yield module
+    return module
 
 
 @pytest.fixture(scope="module", params=MACHINES)
