@@ -33,7 +33,7 @@ int pf_ns_same(int proc_fd, const struct pf_ns_set *wanted, unsigned kinds) {
 }
 
 // The namespaces of another process, through a procfs of the caller's own pid namespace.
-static int read_of(int proc_fd, int pid, struct pf_ns_set *out) {
+int pf_ns_read_of(int proc_fd, int pid, struct pf_ns_set *out) {
     for (int i = 0; i < PF_NS_COUNT; i++) {
         char path[32];
         size_t at = pf_digits(path, (uint32_t)pid);
@@ -68,7 +68,7 @@ int pf_join(int pidfd, uint64_t namespaces, struct pf_err *err) {
     struct pf_ns_set wanted;
     int pid = pid_of(proc_fd, pidfd);
     if (pid < 0) return pf_fail(err, pid, "find the process of", "the pidfd");
-    int failed = read_of(proc_fd, pid, &wanted);
+    int failed = pf_ns_read_of(proc_fd, pid, &wanted);
     if (failed < 0) return pf_fail(err, failed, "read namespaces of", "the process to join");
     failed = sys_setns(pidfd, namespaces);
     if (failed < 0) return pf_fail(err, failed, "setns to", "the process to join");

@@ -197,7 +197,7 @@ struct pf_exec { /* follows the header; strings end with NUL, one after the othe
 };
 enum { PF_EXEC_TTY = 1, PF_EXEC_STDIN = 2 };
 
-/* ---- exit records: one slot for each container in the run directory's file `exit` ---- */
+/* ---- exit records: one slot for each container, then one for pause, in the run directory's file `exit` ---- */
 struct pf_exit {
     uint32_t state; /* PF_SLOT_* */
     int32_t attempt, pid, status;

@@ -54,12 +54,9 @@ static void pass_on(struct shim *shim, const struct client *client, const struct
     answer(client, asked->tag, -send_message(shim->engine, &message, NULL, 0, -1));
 }
 
-// Tells a new engine everything as it stands, in the order in which it happened the first time.
-void engine_adopt(struct shim *shim, int fd, int engine_pidfd) {
-    shim->engine = fd;
-    sys_dup3(engine_pidfd, PF_FD_ENGINE, O_CLOEXEC);
-    sys_close(engine_pidfd);
-    watch(shim, PF_FD_ENGINE, KIND_ENGINE_LIFE, 0);
+// Tells an engine that did not see it everything as it stands, in the order in which it happened.
+void tell_all(struct shim *shim) {
+    const int fd = shim->engine;
     tell(shim, shim->pause_dead ? PF_MSG_PAUSE_EXITED : PF_MSG_READY, -1, 0, shim->pause_dead ? -1 : shim->pause_pidfd);
     for (uint32_t i = 0; i < shim->plan->n_containers; i++) {
         struct container *container = &shim->containers[i];
@@ -84,6 +81,15 @@ void engine_adopt(struct shim *shim, int fd, int engine_pidfd) {
             tell_failure(shim, (int32_t)i, &report, NULL);
         }
     }
+}
+
+static void engine_adopt(struct shim *shim, int fd, int engine_pidfd) {
+    shim->engine = fd;
+    unwatch(shim, PF_FD_ENGINE);
+    sys_dup3(engine_pidfd, PF_FD_ENGINE, O_CLOEXEC);
+    sys_close(engine_pidfd);
+    watch(shim, PF_FD_ENGINE, KIND_ENGINE_LIFE, 0);
+    tell_all(shim);
 }
 
 void client_message(struct shim *shim, uint32_t number) {

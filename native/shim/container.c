@@ -34,7 +34,7 @@ static uint64_t oom_kills(const struct shim *shim, int32_t index) {
 }
 
 // The host's pid where it can be known (a served shim lives in the host's pid namespace) and its start time: what a later shim finds it by.
-static uint64_t start_ticks(int pid) {
+uint64_t start_ticks(int pid) {
     char path[PF_DIGITS + 8], text[1024];
     pf_digits(path, (uint32_t)pid);
     strcat(path, "/stat");
@@ -206,20 +206,41 @@ void container_report(struct shim *shim, uint32_t index) {
     tell(shim, PF_MSG_STARTED, (int32_t)index, container->pid, container->pidfd);
 }
 
+// 1 known, 0 not yet, -1 never. The exit code of an adopted process can be asked for once its parent has reaped it (Linux 6.15).
 static int read_status(struct container *container) {
     siginfo_t info = {0};
-    if (sys_waitid(P_PIDFD, container->pidfd, &info, WEXITED | WNOHANG) == 0 && info.si_pid) {
+    int failed = sys_waitid(P_PIDFD, container->pidfd, &info, WEXITED | WNOHANG);
+    if (failed == 0 && info.si_pid) {
         container->status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
         return 1;
     }
-    return pf_exit_status(container->pidfd, &container->status, NULL) == 1; // adopted: not our child
+    if (failed != -ECHILD) return 0;
+    return pf_exit_status(container->pidfd, &container->status, NULL);
+}
+
+#define REAP_PATIENCE 3 /* seconds that a new parent may take to reap what it inherited */
+
+// Dead, but nobody knows how yet: the pidfd hangs up when the process is reaped, which epoll always tells.
+static void await_reaper(struct shim *shim, struct container *container, uint32_t index) {
+    unwatch(shim, container->pidfd);
+    watch_hangup(shim, container->pidfd, KIND_LIFE, index);
+    container->unreaped++;
+    retry_later(shim);
+}
+
+void container_retry(struct shim *shim) {
+    for (uint32_t i = 0; i < shim->plan->n_containers; i++)
+        if (shim->containers[i].unreaped) container_ended(shim, i);
 }
 
 void container_ended(struct shim *shim, uint32_t index) {
     struct container *container = &shim->containers[index];
     if (container->report_fd >= 0) container_report(shim, index); // both became ready at once: the report first
     uint32_t flags = 0;
-    container->status_known = read_status(container);
+    const int known = read_status(container);
+    if (known == 0 && container->unreaped < REAP_PATIENCE) return await_reaper(shim, container, index);
+    container->unreaped = 0;
+    container->status_known = known == 1;
     if (!container->status_known) {
         flags |= PF_EXIT_UNKNOWN;
         container->status = SIGKILL;
@@ -247,31 +268,38 @@ int containers_alive(const struct shim *shim) {
     return n;
 }
 
-// A new shim finds what the old one left: by pid and start time, so that a reused number is not taken for it.
-void container_adopt(struct shim *shim, uint32_t index) {
+// A process that an older shim started: by pid and start time, so that a reused number is not taken for it. -1 when it is gone.
+int open_recorded(const struct pf_exit *record) {
+    int pidfd = record->pid > 0 ? sys_pidfd_open(record->pid, 0) : -1;
+    if (pidfd >= 0 && start_ticks(record->pid) == record->start_ticks) return pidfd;
+    if (pidfd >= 0) sys_close(pidfd);
+    return -1;
+}
+
+// Takes over one container; 0 when its namespaces cannot be read, which only a death in between explains.
+int container_adopt(struct shim *shim, uint32_t index) {
     struct container *container = &shim->containers[index];
     struct pf_exit record;
-    if (sys_pread(shim->exit_fd, &record, sizeof record, index * sizeof record) != sizeof record) return;
+    if (sys_pread(shim->exit_fd, &record, sizeof record, index * sizeof record) != sizeof record) return 0;
     container->attempt = record.attempt;
     container->status = record.status;
     container->started_ns = record.started_ns;
     container->pid = record.pid;
-    if (record.state == PF_SLOT_EMPTY) return;
+    if (record.state == PF_SLOT_EMPTY) return 1;
     container->phase = PHASE_ENDED;
     container->status_known = 1;
     log_open(shim, index);
-    if (record.state != PF_SLOT_RUNNING) return;
-    container->pidfd = sys_pidfd_open(record.pid, 0);
-    if (container->pidfd >= 0 && start_ticks(record.pid) != record.start_ticks) {
-        sys_close(container->pidfd);
+    if (record.state != PF_SLOT_RUNNING) return 1;
+    container->pidfd = open_recorded(&record);
+    if (container->pidfd < 0 || pf_ns_read_of(PF_FD_PROC, record.pid, &shim->board->container[index]) < 0) { // it ended while nobody was there to see
+        if (container->pidfd >= 0) sys_close(container->pidfd);
         container->pidfd = -1;
-    }
-    if (container->pidfd < 0) { // it ended while nobody was there to see
         container->status = SIGKILL;
         keep_record(shim, index, PF_SLOT_EXITED, PF_EXIT_UNKNOWN);
         log_finish(shim, index);
-        return;
+        return 0;
     }
     container->phase = PHASE_RUNNING;
     watch(shim, container->pidfd, KIND_LIFE, index);
+    return 1;
 }

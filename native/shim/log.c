@@ -218,10 +218,9 @@ static int write_batch(struct shim *shim, uint32_t index, int which, int last) {
 }
 
 static void stall(struct shim *shim, struct stream *stream) {
-    const uint64_t second[4] = {0, 0, 1, 0};
     if (!stream->stalled) unwatch(shim, stream->fd);
     stream->stalled = 1;
-    PF_CALL(__NR_timerfd_settime, shim->retry_fd, 0, PF_P(second), 0, 0);
+    retry_later(shim);
 }
 
 static void give_back(struct stream *stream) {

@@ -15,6 +15,14 @@ static void add(struct shim *shim, int fd, enum kind kind, uint32_t number, uint
 
 void watch(struct shim *shim, int fd, enum kind kind, uint32_t number) { add(shim, fd, kind, number, EPOLLIN); }
 
+void watch_hangup(struct shim *shim, int fd, enum kind kind, uint32_t number) { add(shim, fd, kind, number, 0); }
+
+// In a second: what waits for room on a disk, or for another process.
+void retry_later(struct shim *shim) {
+    const uint64_t second[4] = {0, 0, 1, 0};
+    PF_CALL(__NR_timerfd_settime, shim->retry_fd, 0, PF_P(second), 0, 0);
+}
+
 void unwatch(struct shim *shim, int fd) {
     struct epoll_event event = {0};
     PF_CALL(__NR_epoll_ctl, shim->epoll, EPOLL_CTL_DEL, fd, PF_P(&event), 0);
@@ -100,6 +108,7 @@ static void handle(struct shim *shim, enum kind kind, uint32_t number) {
     case KIND_RETRY:
         sys_read(shim->retry_fd, &ticks, sizeof ticks);
         log_retry(shim);
+        container_retry(shim);
         break;
     case KIND_CLIENT: if (shim->clients[number].fd >= 0) client_message(shim, number); break;
     case KIND_EXEC_REPORT: if (shim->clients[number].exec_report >= 0) exec_report(shim, number); break;
@@ -138,18 +147,21 @@ static void make_pod(struct shim *shim) {
         if (plan_container(shim, i)->flags & PF_C_AUTOSTART) container_start(shim, i, 0, 1);
 }
 
-// The board of an adopted pod is read from the processes themselves.
+// What an older shim left. The engine is told everything as it stands; without pause there is nothing left to supervise.
 static void adopt_pod(struct shim *shim) {
-    struct pf_report why = {PF_STAGE_PAUSE, ESRCH, 0};
-    (void)why;
+    struct pf_report why = {0};
+    if (sandbox_adopt(shim, &why) < 0) {
+        shim->pause_dead = 1;
+        shim->pause_pidfd = -1;
+    }
     for (uint32_t i = 0; i < shim->plan->n_containers; i++) container_adopt(shim, i);
+    if (shim->pause_dead) sandbox_kill(shim);
+    tell_all(shim);
 }
 
 int main(void) {
     static struct shim shim;
-    static char board[sizeof(struct pf_board)];
     const char *text = NULL;
-    (void)board;
     guard();
     shim.engine = PF_FD_CONTROL;
     shim.pause_pidfd = shim.pause_report = shim.pause_ready = -1;
@@ -165,6 +177,8 @@ int main(void) {
     }
     const size_t size = sizeof(struct pf_board) + shim.plan->n_containers * sizeof(struct pf_ns_set);
     shim.board = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    // A connection's peer is whoever listened: a new engine finds this process by it.
+    if (shim.plan->flags & PF_POD_SERVED) PF_CALL(__NR_listen, PF_FD_LISTEN, 16, 0, 0, 0);
     watch(&shim, PF_FD_CONTROL, KIND_ENGINE, 0);
     watch(&shim, PF_FD_ENGINE, KIND_ENGINE_LIFE, 0);
     watch(&shim, PF_FD_LISTEN, KIND_LISTEN, 0);

@@ -206,10 +206,29 @@ int sandbox_pause(struct shim *shim, struct pf_report *why) {
     sys_close(ends[1]);
     shim->pause_report = ends[0];
     MUST(PF_STAGE_PAUSE, 22, pid);
+    if (shim->plan->flags & PF_POD_SERVED) { // what a later shim finds it by
+        const struct pf_exit record = {.state = PF_SLOT_RUNNING, .pid = (int)pid, .start_ticks = start_ticks((int)pid)};
+        sys_pwrite(shim->exit_fd, &record, sizeof record, shim->plan->n_containers * sizeof record);
+    }
     // From now on whatever this process forks for a container is born in the pod's pid namespace.
     if (shim->plan->flags & PF_POD_SHARE_PID) MUST(PF_STAGE_PAUSE, 23, sys_setns(shim->pause_pidfd, CLONE_NEWPID));
     watch(shim, shim->pause_report, KIND_PAUSE_REPORT, 0);
     watch(shim, shim->pause_pidfd, KIND_PAUSE, 0);
+    return 0;
+}
+
+// pause, as an older shim left it; this process already stands in its mount namespace.
+int sandbox_adopt(struct shim *shim, struct pf_report *why) {
+    struct pf_exit record;
+    shim->pause_ready = sys_eventfd(0, O_CLOEXEC | 1 /* EFD_SEMAPHORE */);
+    if (sys_pread(shim->exit_fd, &record, sizeof record, shim->plan->n_containers * sizeof record) != sizeof record)
+        return refuse(why, PF_STAGE_STATE, -EIO, 0);
+    shim->pause_pidfd = open_recorded(&record);
+    if (shim->pause_pidfd < 0) return refuse(why, PF_STAGE_PAUSE, -ESRCH, 0);
+    MUST(PF_STAGE_VERIFY, 0, pf_ns_read_of(PF_FD_PROC, record.pid, &shim->board->pause));
+    if (shim->plan->flags & PF_POD_SHARE_PID) MUST(PF_STAGE_PAUSE, 1, sys_setns(shim->pause_pidfd, CLONE_NEWPID));
+    watch(shim, shim->pause_pidfd, KIND_PAUSE, 0);
+    shim->ready = 1;
     return 0;
 }
 

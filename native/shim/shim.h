@@ -30,6 +30,7 @@ struct container {
     int pidfd, report_fd, go_fd;
     int failed_stage;
     int status_known, status;
+    int unreaped; /* an adopted one that ended: how often its exit code was asked for in vain */
     uint64_t oom_before, started_ns;
     struct stream out[2]; /* stdout, stderr */
     int log_fd;
@@ -80,6 +81,7 @@ uint64_t wall_ns(void);
 /* sandbox.c */
 int sandbox_make(struct shim *shim, struct pf_report *why);
 int sandbox_pause(struct shim *shim, struct pf_report *why);
+int sandbox_adopt(struct shim *shim, struct pf_report *why);
 void sandbox_kill(struct shim *shim);
 void sandbox_remove(struct shim *shim) __attribute__((noreturn));
 pf_word start_child(struct shim *shim, uint64_t namespaces, int cgroup_fd, int *pidfd, void (*fn)(void *), void *argument);
@@ -88,7 +90,10 @@ pf_word start_child(struct shim *shim, uint64_t namespaces, int cgroup_fd, int *
 void container_start(struct shim *shim, uint32_t index, int attempt, int autostart);
 void container_report(struct shim *shim, uint32_t index);
 void container_ended(struct shim *shim, uint32_t index);
-void container_adopt(struct shim *shim, uint32_t index);
+void container_retry(struct shim *shim);
+int container_adopt(struct shim *shim, uint32_t index);
+int open_recorded(const struct pf_exit *record);
+uint64_t start_ticks(int pid);
 int containers_alive(const struct shim *shim);
 const struct pf_cgroup *tracking_group(const struct shim *shim, int32_t index);
 int open_group(const struct pf_cgroup *group, const struct shim *shim);
@@ -106,10 +111,12 @@ void client_drop(struct shim *shim, uint32_t number);
 void exec_start(struct shim *shim, struct client *client, uint32_t number, const struct pf_msg *message, char *payload, size_t size, int *fds, int n_fds);
 void exec_report(struct shim *shim, uint32_t number);
 void exec_ended(struct shim *shim, uint32_t number);
-void engine_adopt(struct shim *shim, int fd, int engine_pidfd);
+void tell_all(struct shim *shim);
 
 /* main.c */
 void watch(struct shim *shim, int fd, enum kind kind, uint32_t number);
+void watch_hangup(struct shim *shim, int fd, enum kind kind, uint32_t number);
+void retry_later(struct shim *shim);
 void unwatch(struct shim *shim, int fd);
 
 #endif

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from podfast import aio, errors, native
     from podfast.errors import PodfastError
-    from podfast.pod import Container, ExecResult, Pod, create, run
+    from podfast.pod import Container, ExecResult, Pod, adopt, create, run
 
 __version__ = "0.1.0"
-__all__ = ["Container", "ExecResult", "Pod", "PodfastError", "__version__", "aio", "create", "errors", "native", "run"]
+__all__ = ["Container", "ExecResult", "Pod", "PodfastError", "__version__", "adopt", "aio", "create", "errors", "native", "run"]
 
-_HOMES = {"Container": "pod", "ExecResult": "pod", "Pod": "pod", "PodfastError": "errors", "create": "pod", "run": "pod"}
+_HOMES = {"Container": "pod", "ExecResult": "pod", "Pod": "pod", "PodfastError": "errors", "adopt": "pod", "create": "pod", "run": "pod"}
 
 
 def __getattr__(name: str) -> Any:

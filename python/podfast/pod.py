@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from podfast import images, node, plan, sandbox, spec
+from podfast import images, kept, node, plan, sandbox, spec
 from podfast.errors import NotFound, PodfastError, SystemFailure, WaitTimeout
 from podfast.places import Places, resolve
 from podfast.preparation import hostpaths, identities, missing_mount_points, status_facts
@@ -65,8 +65,24 @@ def create(manifest: Manifest, *, root: str | None = None, runroot: str | None =
         needs_upper=missing_mount_points(specification, found),
     )
     facts = status_facts(specification, names, found, time.time_ns())
-    running = sandbox.create(engine.ground, made, _header(specification, names, life))
-    supervised = SupervisedPod(specification, made, running, facts, served=life == "served")
+    served = life == "served"
+    running = sandbox.create(engine.ground, made, _header(specification, names, life), kept.write(specification, made, facts) if served else b"")
+    supervised = SupervisedPod(specification, made, running, facts, served=served)
+    engine.add(supervised)
+    return Pod._of(engine, supervised)
+
+
+def adopt(pod_id: str, *, root: str | None = None, runroot: str | None = None) -> Pod:
+    """Become the engine of a served pod whose engine is gone: same processes, same logs, true exit codes.
+
+    `pod_id` is the whole id, or a unique beginning of it, or a name. Raises NotFound, or Conflict when it has an engine.
+    """
+    places = resolve(root, runroot)
+    record = node.find(places.runroot, pod_id)
+    specification, made, facts, attempts = kept.read(record.directory)
+    engine = engine_for(places)
+    running = sandbox.take_over(engine.ground, made.names, made)
+    supervised = SupervisedPod(specification, made, running, facts, served=True, attempts=attempts)
     engine.add(supervised)
     return Pod._of(engine, supervised)
 
@@ -287,4 +303,4 @@ class Pod:
             self.stop()
 
 
-__all__ = ["Container", "ExecResult", "Places", "Pod", "WaitTimeout", "create", "run"]
+__all__ = ["Container", "ExecResult", "Places", "Pod", "WaitTimeout", "adopt", "create", "run"]

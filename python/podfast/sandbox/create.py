@@ -78,8 +78,10 @@ def claim(namespace: str, pod_name: str) -> str:
     return hashlib.sha256(f"{namespace}/{pod_name}".encode()).hexdigest()[:32]
 
 
-def create(ground: Ground, plan: PodPlan, header: dict[str, object]) -> Sandbox:
+def create(ground: Ground, plan: PodPlan, header: dict[str, object], kept: bytes = b"") -> Sandbox:
     """Start the pod. On failure everything is undone and the cause raised.
+
+    `header` is the first line of the `pod` file, `kept` what a later engine needs of a served pod.
 
     Raises Conflict when a living pod has the name, SystemFailure otherwise.
     """
@@ -96,6 +98,8 @@ def create(ground: Ground, plan: PodPlan, header: dict[str, object]) -> Sandbox:
     try:
         _claim_name(ground, names, str(header.get("name", "")))
         os.mkdir(names.id, 0o700, dir_fd=ground.state)
+        if kept:
+            _keep(run_fd, kept)
         return _start(ground, plan, run_fd, pod_fd, opened)
     except BaseException as error:
         _native.undo_replay(ground.root, run_fd)
@@ -194,7 +198,8 @@ def _undo_if_dead(root_fd: int, run_fd: int, pods_fd: int, pod_id: str) -> bool:
     return True
 
 
-def _listener(run_fd: int) -> socket.socket:
+def listen(run_fd: int) -> socket.socket:
+    """The socket in a run directory that other processes connect to."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # Through the descriptor: a socket's path holds 107 bytes, and run roots may be long.
     listener.bind(f"/proc/self/fd/{run_fd}/sock")
@@ -203,33 +208,36 @@ def _listener(run_fd: int) -> socket.socket:
 
 
 def _start(ground: Ground, plan: PodPlan, run_fd: int, pod_fd: int, opened: list[int]) -> Sandbox:
+    """The first shim of a pod, which makes everything."""
     exits = os.open("exit", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=run_fd)
-    os.write(exits, bytes(EXIT_SLOT * len(plan.containers)))  # written, not only sized: the space is there when it is needed
+    os.write(exits, bytes(EXIT_SLOT * (len(plan.containers) + 1)))  # written, not only sized: the space is there when it is needed
     os.close(exits)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs, _listener(run_fd) as listener:
+    with theirs, listen(run_fd) as listener:
         data = _native.encode(plan)
         plan_fd = _native.sealed("podfast-plan", data)
         opened.append(plan_fd)
-        if plan.flags & m.SERVED:
-            _keep_plan(run_fd, data)
         state = -1
         if plan.passes_trees:
             state = _native.open_tree(plan.names.state_directory, m.TREE_RECURSIVE)
             opened.append(state)
             opened += [_native.open_tree(tree.source, tree.flags) for tree in plan.trees]
         trees = opened[-len(plan.trees) :] if plan.trees and plan.passes_trees else []
-        launcher = ground.launcher
-        fds = [
-            theirs.fileno(), listener.fileno(), plan_fd, ground.engine, ground.proc, ground.root, run_fd, pod_fd, ground.logs, ground.trash, state,
-            launcher.pause, launcher.init, *ground.hierarchies[: _hierarchies(plan)], *trees,
-        ]  # fmt: skip
+        fds = [theirs.fileno(), listener.fileno(), plan_fd, *descriptors(ground, plan, run_fd, pod_fd, state), *trees]
         try:
-            pidfd = _native.spawn_shim(launcher, launcher.mount_ns, fds, new_pid=not plan.flags & m.SERVED)
+            pidfd = _native.spawn_shim(ground.launcher, ground.launcher.mount_ns, fds, new_pid=not plan.flags & m.SERVED)
         except BaseException:
             ours.close()
             raise
     return Sandbox(ground, plan.names, ours, pidfd, run_fd)
+
+
+def descriptors(ground: Ground, plan: PodPlan, run_fd: int, pod_fd: int, state: int) -> list[int]:
+    """What every shim of this engine is born with, in the order of podfast.h, from PF_FD_ENGINE on."""
+    return [
+        ground.engine, ground.proc, ground.root, run_fd, pod_fd, ground.logs, ground.trash, state,
+        ground.launcher.pause, ground.launcher.init, *ground.hierarchies[: _hierarchies(plan)],
+    ]  # fmt: skip
 
 
 def _hierarchies(plan: PodPlan) -> int:
@@ -237,11 +245,10 @@ def _hierarchies(plan: PodPlan) -> int:
     return max((group.hierarchy + 1 for group in plan.cgroups), default=0)
 
 
-def _keep_plan(run_fd: int, data: bytes) -> None:
-    """A served pod can get a new shim after everybody has died: the plan must be somewhere."""
-    fd = os.open("plan", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=run_fd)
+def _keep(run_fd: int, data: bytes) -> None:
+    fd = os.open("kept", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=run_fd)
     try:
         if os.write(fd, data) != len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "plan")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "kept")
     finally:
         os.close(fd)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from podfast import _native
 from podfast.errors import PodfastError, WaitTimeout
 from podfast.places import Places
-from podfast.sandbox import Ground
+from podfast.sandbox import Ground, Sandbox
 from podfast.supervise.pod import SupervisedPod
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
@@ -48,19 +48,25 @@ class Engine:
         """Watch a pod's connection and its shim's life."""
         with self._lock:
             self.pods[pod.names.id] = pod
-            for fd, is_life in ((pod.sandbox.connection.fileno(), False), (pod.sandbox.shim_pidfd, True)):
-                self._owners[fd] = (pod, is_life)
-                self._epoll.register(fd, select.EPOLLIN)
+            self._watch(pod)
             self._set_timer()
+
+    def _watch(self, pod: SupervisedPod) -> None:
+        for fd, is_life in ((pod.sandbox.connection.fileno(), False), (pod.sandbox.shim_pidfd, True)):
+            self._owners[fd] = (pod, is_life)
+            self._epoll.register(fd, select.EPOLLIN)
+
+    def _unwatch(self, pod: SupervisedPod) -> None:
+        for fd in (pod.sandbox.connection.fileno(), pod.sandbox.shim_pidfd):
+            self._owners.pop(fd, None)
+            self._epoll.unregister(fd)
 
     def forget(self, pod: SupervisedPod) -> None:
         """Stop watching a pod that is gone."""
         with self._lock:
             if self.pods.pop(pod.names.id, None) is None:
                 return
-            for fd in (pod.sandbox.connection.fileno(), pod.sandbox.shim_pidfd):
-                self._owners.pop(fd, None)
-                self._epoll.unregister(fd)
+            self._unwatch(pod)
             pod.release()
 
     def step(self) -> None:
@@ -77,7 +83,7 @@ class Engine:
                 pod, is_life = owner
                 touched.add(pod)
                 if is_life:
-                    pod.shim_died(now)
+                    self._succeed(pod, pod.shim_died(now))
                 else:
                     pod.read(now)
             for pod in list(self.pods.values()):
@@ -85,6 +91,13 @@ class Engine:
                     pod.tick(now)
                     touched.add(pod)
             self._settle(touched)
+
+    def _succeed(self, pod: SupervisedPod, successor: Sandbox | None) -> None:
+        if successor is not None:
+            self._unwatch(pod)
+            pod.sandbox.close()
+            pod.sandbox = successor
+            self._watch(pod)
 
     def act(self, pod: SupervisedPod, what: Callable[[float], None]) -> None:
         """Do something to a pod between steps: `what` is given the monotonic time."""

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from podfast import lifecycle
 from podfast import status as statuses
 from podfast.errors import PodfastError, StartError
-from podfast.sandbox import protocol
+from podfast.sandbox import new_shim, protocol
 from podfast.sandbox.failure import explain
 from podfast.sandbox.protocol import Message
 from podfast.status.model import Facts
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class SupervisedPod:
     """The engine's side of a pod. Not thread-safe by itself: the engine's lock is held around every call."""
 
-    def __init__(self, spec: Pod, plan: PodPlan, sandbox: Sandbox, facts: Facts, *, served: bool) -> None:
+    def __init__(self, spec: Pod, plan: PodPlan, sandbox: Sandbox, facts: Facts, *, served: bool, attempts: Sequence[int] = ()) -> None:
         self.spec = spec
         self.plan = plan
         self.sandbox = sandbox
@@ -36,7 +37,7 @@ class SupervisedPod:
         self.pidfds: dict[int, int] = {}
         self._rules = lifecycle.Rules.of(spec)
         # The shim starts attempt 0 of every container by itself, so the first actions are already under way.
-        self.state, _ = lifecycle.initial(self._rules, time.monotonic(), time.time_ns())
+        self.state, _ = lifecycle.initial(self._rules, time.monotonic(), time.time_ns(), attempts=attempts)
         self._facts = facts
         self._published: object = None
 
@@ -125,15 +126,35 @@ class SupervisedPod:
         elif message.value in (protocol.ASK_KILL, protocol.ASK_REMOVE):
             self.kill(now)
 
-    def shim_died(self, now: float) -> None:
-        """Whatever the shim could still say has been read; what it could not undo is undone here."""
+    def shim_died(self, now: float) -> Sandbox | None:
+        """Whatever the shim could still say has been read. A served pod gets a new one, which is returned; any other is undone here."""
         self.read(now)
         if self.gone:
-            return
-        if not any(record.exit_known for record in self.state.containers) and self.failure is None:
+            return None
+        if self.served and not self.state.removing:
+            successor = self._successor()
+            if successor is not None:
+                return successor
+        if self.starting and self.failure is None:
             self.failure = StartError("podfast-shim died", stage="died")
         self.sandbox.undo()
         self._end(now, time.time_ns())
+        return None
+
+    def _successor(self) -> Sandbox | None:
+        """A new shim for the containers, which run on. It takes the run directory over from the old one's handle."""
+        run_fd = os.dup(self.sandbox.run_fd)
+        pod_fd = -1
+        try:
+            pod_fd = os.open("pod", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=run_fd)
+            fcntl.flock(pod_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return new_shim(self.sandbox.ground, self.plan, run_fd, pod_fd)
+        except (OSError, PodfastError):
+            os.close(run_fd)
+            return None
+        finally:
+            if pod_fd >= 0:
+                os.close(pod_fd)
 
     def tick(self, now: float) -> None:
         self._happen(lifecycle.Tick(), now, time.time_ns())
