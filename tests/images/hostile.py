@@ -34,8 +34,8 @@ class Case:
     """A part of the error; empty where the archive is harmless once it is read rightly."""
 
 
-def directory(name: bytes, **fields: int) -> bytes:
-    return header(name, DIRECTORY, mode=fields.pop("mode", 0o755), **fields)
+def directory(name: bytes, mode: int = 0o755) -> bytes:
+    return header(name, DIRECTORY, mode=mode)
 
 
 def symlink(name: bytes, target: bytes) -> bytes:

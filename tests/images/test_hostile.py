@@ -62,7 +62,7 @@ def find(name: str, outside: Path) -> Case:
 
 def assert_inside(target: Path) -> None:
     """No device node, and no file that is also outside."""
-    count = {}
+    count: dict[int, list[int]] = {}
     for directory, _, files in os.walk(target):
         for name in files:
             found = os.lstat(os.path.join(directory, name))
