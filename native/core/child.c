@@ -55,11 +55,10 @@ static int set_caps(uint64_t caps) {
     return sys_capset(&header, data);
 }
 
-static int install_filter(void) {
-    const struct sock_fprog program = {
-        .len = (unsigned short)(sizeof pf_seccomp_default / sizeof *pf_seccomp_default),
-        .filter = (struct sock_filter *)(uintptr_t)pf_seccomp_default,
-    };
+// The profile opens what a granted capability is for; the plain filter serves everybody else.
+static int install_filter(uint64_t caps) {
+    struct sock_filter filter[PF_SECCOMP_MAX_LEN];
+    const struct sock_fprog program = {.len = (unsigned short)pf_seccomp_fill(filter, caps), .filter = filter};
     return sys_seccomp(SECCOMP_SET_MODE_FILTER, 0, &program);
 }
 
@@ -87,10 +86,10 @@ void pf_become(const char *base, const struct pf_container *container, const cha
     // Without no_new_privs the filter needs CAP_SYS_ADMIN, so it comes before the capabilities go; it allows capset and execve.
     if ((flags & PF_C_SECCOMP) && !(flags & PF_C_NO_NEW_PRIVS)) {
         set_caps(container->caps | (1ull << CAP_SYS_ADMIN)); // raises what setresuid lowered; where it cannot, the next line says so
-        PF_TRY(report_fd, PF_STAGE_SECCOMP, 0, install_filter());
+        PF_TRY(report_fd, PF_STAGE_SECCOMP, 0, install_filter(container->caps));
     }
     PF_TRY(report_fd, PF_STAGE_CAPS, 66, set_caps(container->uid ? 0 : container->caps));
-    if ((flags & PF_C_SECCOMP) && (flags & PF_C_NO_NEW_PRIVS)) PF_TRY(report_fd, PF_STAGE_SECCOMP, 0, install_filter());
+    if ((flags & PF_C_SECCOMP) && (flags & PF_C_NO_NEW_PRIVS)) PF_TRY(report_fd, PF_STAGE_SECCOMP, 0, install_filter(container->caps));
 }
 
 void pf_execute(int report_fd, const char *const *argv, const char *const *envp, const char *const *paths) {

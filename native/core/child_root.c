@@ -68,6 +68,15 @@ static void place(const struct pf_child *child, int root, const char *from, cons
     PF_TRY(child->report_fd, stage, 11, sys_move_mount(AT_FDCWD, from, target, "", MOVE_MOUNT_T_EMPTY_PATH));
 }
 
+// A privileged container sees the host's devices too; shm is the pod's in both.
+static void choose_devices(const struct pf_child *child) {
+    if (!(child->container->flags & PF_C_PRIVILEGED) || !child->plan->devices.n) return;
+    PF_FD shm = pf_clone_tree(AT_FDCWD, "/dev/shm", 0);
+    PF_TRY(child->report_fd, PF_STAGE_DEV, 70, shm);
+    PF_TRY(child->report_fd, PF_STAGE_DEV, 71, sys_mount("/pod/dev.privileged", "/dev", NULL, MS_BIND, NULL));
+    PF_TRY(child->report_fd, PF_STAGE_DEV, 72, pf_attach(shm, AT_FDCWD, "/dev/shm"));
+}
+
 static void mount_volumes(const struct pf_child *child, int root) {
     const struct pf_mount *mounts = (const void *)(child->base + child->container->mounts);
     const struct pf_volume *volumes = (const void *)(child->base + child->plan->volumes);
@@ -158,6 +167,7 @@ void pf_root_main_tree(const struct pf_child *child) {
     PF_FD root = sys_openat(AT_FDCWD, "/root", O_PATH | O_DIRECTORY, 0);
     PF_TRY(report, PF_STAGE_ROOT, 20, root);
     mount_binds(child, root);
+    choose_devices(child);
     static const char terminals[] = "newinstance,ptmxmode=0666,mode=0620,gid=5"; // an ordinary user's namespace does not map group tty
     const char *options = child->plan->flags & PF_POD_ROOTLESS ? "newinstance,ptmxmode=0666" : terminals;
     PF_TRY(report, PF_STAGE_DEV, 0, sys_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options));

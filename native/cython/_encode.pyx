@@ -4,7 +4,7 @@
 
 import struct
 
-cdef object HEAD = struct.Struct("<IIII II II II II II I II II II I I 4x Q I I I I").pack
+cdef object HEAD = struct.Struct("<IIII II II II II II I II II II II I I 4x Q I I I I").pack
 cdef object CGROUP = struct.Struct("<IIIIiII").pack
 cdef object TREE = struct.Struct("<III").pack
 cdef object VOLUME = struct.Struct("<IIQII").pack
@@ -14,7 +14,7 @@ cdef object BIND = struct.Struct("<II").pack
 cdef object CONTAINER = struct.Struct("<II I II II II II II II II II I I 4x Q").pack
 
 cdef int MAGIC = 0x4C504650
-cdef int HEAD_SIZE = struct.calcsize("<IIII II II II II II I II II II I I 4x Q I I I I")
+cdef int HEAD_SIZE = struct.calcsize("<IIII II II II II II I II II II II I I 4x Q I I I I")
 
 
 cdef class Blob:
@@ -92,6 +92,7 @@ def encode(plan, int abi):
         len(plan.files), blob.array(files) if files else 0,
         blob.text(plan.hostname),
         blob.texts(sysctls), len(sysctls), blob.texts(plan.masks), len(plan.masks), blob.texts(plan.read_only), len(plan.read_only),
+        blob.texts(plan.devices), len(plan.devices),
         blob.text(plan.trash_name), blob.text(plan.state_name),
         plan.log_max_bytes, plan.log_max_files, plan.shm_bytes, plan.cgroup_view, 0,
     ]

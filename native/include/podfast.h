@@ -39,8 +39,9 @@ struct pf_plan {
     uint32_t n_files, files;           /* struct pf_file[]: generated files of the pod (hosts, hostname, resolv.conf) */
     uint32_t hostname;
     struct pf_vec sysctls; /* name, value, name, value … below /proc/sys */
-    struct pf_vec masks;   /* below /proc and /sys: "proc/kcore" */
-    struct pf_vec rdonly;  /* "proc/sys" */
+    struct pf_vec masks;   /* below /proc and /sys: "/proc/kcore" */
+    struct pf_vec rdonly;  /* "/proc/sys" */
+    struct pf_vec devices; /* for privileged containers: "c 660 10 229 fuse": kind, mode in octal, major, minor, name */
     uint32_t trash_name;   /* name of the state directory in the trash */
     uint32_t state_name;   /* rootless: host path of the state directory */
     uint32_t pad0;
@@ -132,7 +133,7 @@ struct pf_container {
 };
 
 /* The encoder in native/cython writes these sizes by hand. */
-_Static_assert(sizeof(struct pf_plan) == 120 && sizeof(struct pf_container) == 96, "the plan's layout has changed");
+_Static_assert(sizeof(struct pf_plan) == 128 && sizeof(struct pf_container) == 96, "the plan's layout has changed");
 
 /* ---- descriptors a shim is born with ---- */
 enum {

@@ -8,11 +8,12 @@
 const struct pf_cgroup *tracking_group(const struct shim *shim, int32_t index) {
     const struct pf_cgroup *groups = (const void *)(shim->base + shim->plan->cgroups);
     for (uint32_t i = 0; i < shim->plan->n_cgroups; i++)
-        if (groups[i].container == index && (groups[i].flags & PF_CG_V2) && (groups[i].flags & PF_CG_TRACK)) return &groups[i];
+        if (groups[i].container == index && (groups[i].flags & PF_CG_TRACK)) return &groups[i];
     return NULL;
 }
 
 int open_group(const struct pf_cgroup *group, const struct shim *shim) {
+    if (!group) return -1;
     return sys_openat(PF_FD_FIRST_HIERARCHY + (int)group->hierarchy, plan_text(shim, group->path), O_RDONLY | O_DIRECTORY, 0);
 }
 
@@ -157,7 +158,7 @@ void container_start(struct shim *shim, uint32_t index, int attempt, int autosta
         .argv = container->argv, .envp = container->envp, .paths = container->paths, .board = shim->board,
     };
     const struct pf_cgroup *group = tracking_group(shim, (int32_t)index);
-    PF_FD group_fd = group ? open_group(group, shim) : -1;
+    PF_FD group_fd = group && (group->flags & PF_CG_V2) ? open_group(group, shim) : -1; // on v1 it joins by itself
     uint64_t spaces = CLONE_NEWNS | (shim->plan->flags & PF_POD_SHARE_PID ? 0 : CLONE_NEWPID);
     container->oom_before = oom_kills(shim, (int32_t)index);
     pf_word pid = start_child(shim, spaces, group_fd, &container->pidfd, pf_container_main, &child);

@@ -46,16 +46,23 @@ static void group_path(const struct shim *shim, const struct pf_cgroup *group, i
     pf_digits(path + n + 2, (uint32_t)number);
 }
 
-static int make_group(struct shim *shim, int32_t index, struct client *client) {
+// v2: the group to be born in. v1: -1, and *members is where the child writes itself.
+static int make_group(struct shim *shim, int32_t index, struct client *client, char *members, size_t room) {
     const struct pf_cgroup *group = tracking_group(shim, index);
-    char path[512];
     client->exec_group = 0;
+    *members = 0;
     if (!group) return -1;
-    int number = (int)++shim->next_exec;
-    group_path(shim, group, number, path, sizeof path);
-    if (sys_mkdirat(PF_FD_FIRST_HIERARCHY + (int)group->hierarchy, path, 0755) < 0) return -1;
+    const int hierarchy = PF_FD_FIRST_HIERARCHY + (int)group->hierarchy, number = (int)++shim->next_exec;
+    group_path(shim, group, number, members, room - 8);
+    if (sys_mkdirat(hierarchy, members, 0755) < 0) return *members = 0, -1;
     client->exec_group = number;
-    return sys_openat(PF_FD_FIRST_HIERARCHY + (int)group->hierarchy, path, O_RDONLY | O_DIRECTORY, 0);
+    if (!(group->flags & PF_CG_V2)) {
+        strcat(members, "/tasks");
+        return -1;
+    }
+    int fd = sys_openat(hierarchy, members, O_RDONLY | O_DIRECTORY, 0);
+    *members = 0;
+    return fd;
 }
 
 static void drop_group(const struct shim *shim, struct client *client) {
@@ -77,7 +84,12 @@ static void launch(struct shim *shim, struct client *client, uint32_t number, co
     client->index = message->index;
     client->tag = message->tag;
     client->failed = 0;
-    PF_FD group_fd = make_group(shim, message->index, client);
+    static char members[512];
+    PF_FD group_fd = make_group(shim, message->index, client, members, sizeof members);
+    if (*members) {
+        job->cgroup_procs = members;
+        job->cgroup_fd = PF_FD_FIRST_HIERARCHY + (int)tracking_group(shim, message->index)->hierarchy;
+    }
     pf_word pid = start_inside(shim, container->pidfd, group_fd, &client->exec_pidfd, job);
     sys_close(ends[1]);
     if (pair[1] >= 0) sys_close(pair[1]);

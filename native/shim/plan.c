@@ -65,7 +65,7 @@ static int check_pod(struct shim *shim) {
     for (uint32_t i = 0; i < plan->n_files; i++)
         if (!is_text(shim, files[i].name) || !is_text(shim, files[i].content) || !is_text(shim, files[i].target)) return 0;
     return is_text(shim, plan->hostname) && is_text(shim, plan->state_name) && is_text(shim, plan->trash_name) && is_texts(shim, plan->sysctls) &&
-           is_texts(shim, plan->masks) && is_texts(shim, plan->rdonly);
+           is_texts(shim, plan->devices) && is_texts(shim, plan->masks) && is_texts(shim, plan->rdonly);
 }
 
 static const char **pointers(const struct shim *shim, struct pf_vec vec, const char *const *before, uint32_t n_before) {

@@ -2,20 +2,8 @@
 // The pod's own objects: cgroups, the mount namespace that pause will hold, pause itself; and the end of all of it.
 #include "shim.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
-
-static int refuse(struct pf_report *why, int stage, pf_word error, uint32_t index) {
-    *why = (struct pf_report){stage, (int32_t)-error, (int32_t)index};
-    return -1;
-}
-
-#define MUST(stage, index, call)                                               \
-    do {                                                                       \
-        pf_word result_ = (call);                                              \
-        if (result_ < 0) return refuse(why, (stage), result_, (uint32_t)(index)); \
-    } while (0)
 
 static int make_groups(struct shim *shim, struct pf_report *why) {
     const struct pf_cgroup *groups = (const void *)(shim->base + shim->plan->cgroups);
@@ -34,49 +22,6 @@ static int make_groups(struct shim *shim, struct pf_report *why) {
         const char *members = group->flags & PF_CG_V2 ? "cgroup.procs" : "tasks";
         if (group->flags & PF_CG_SHIM) MUST(PF_STAGE_CGROUP, i, pf_write_file(dir, members, "0", 1));
     }
-    return 0;
-}
-
-struct node {
-    const char *name;
-    unsigned mode, major, minor;
-};
-static const struct node nodes[] = {
-    {"null", 0666, 1, 3}, {"zero", 0666, 1, 5}, {"full", 0666, 1, 7}, {"random", 0666, 1, 8}, {"urandom", 0666, 1, 9}, {"tty", 0666, 5, 0},
-};
-static const char *const links[][2] = {
-    {"/proc/self/fd", "dev/fd"}, {"/proc/self/fd/0", "dev/stdin"}, {"/proc/self/fd/1", "dev/stdout"}, {"/proc/self/fd/2", "dev/stderr"}, {"pts/ptmx", "dev/ptmx"},
-};
-
-// Rule 4: /dev is podfast's own. Where device nodes cannot be made (a user namespace), the host's are bound one by one.
-static int make_devices(struct shim *shim, int pod, struct pf_report *why) {
-    char path[64] = "dev/";
-    MUST(PF_STAGE_DEV, 0, sys_mkdirat(pod, "dev", 0755));
-    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
-        strcpy(path + 4, nodes[i].name);
-        if (!(shim->plan->flags & PF_POD_ROOTLESS)) {
-            MUST(PF_STAGE_DEV, i + 1, sys_mknodat(pod, path, S_IFCHR | nodes[i].mode, makedev(nodes[i].major, nodes[i].minor)));
-            continue;
-        }
-        MUST(PF_STAGE_DEV, i + 1, sys_mknodat(pod, path, S_IFREG | 0666, 0));
-    }
-    for (size_t i = 0; i < sizeof links / sizeof *links; i++) MUST(PF_STAGE_DEV, 20 + i, sys_symlinkat(links[i][0], pod, links[i][1]));
-    static const char *const dirs[] = {"dev/pts", "dev/shm", "dev/mqueue"};
-    for (size_t i = 0; i < 3; i++) MUST(PF_STAGE_DEV, 30 + i, sys_mkdirat(pod, dirs[i], 0755));
-    return 0;
-}
-
-static int bind_devices(const struct shim *shim, struct pf_report *why) {
-    MUST(PF_STAGE_DEV, 40, sys_mount("/pod/dev", "/dev", NULL, MS_BIND, NULL));
-    for (size_t i = 0; (shim->plan->flags & PF_POD_ROOTLESS) && i < sizeof nodes / sizeof *nodes; i++) {
-        char from[64] = "/host/dev/", to[64] = "/dev/";
-        strcat(from, nodes[i].name);
-        strcat(to, nodes[i].name);
-        MUST(PF_STAGE_DEV, 50 + i, sys_mount(from, to, NULL, MS_BIND, NULL));
-    }
-    char options[64] = "mode=1777,size=";
-    pf_digits(options + strlen(options), shim->plan->shm_bytes);
-    MUST(PF_STAGE_DEV, 60, sys_mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options));
     return 0;
 }
 
@@ -114,7 +59,7 @@ static int attach_trees(struct shim *shim, struct pf_report *why) {
             PF_FD source = sys_openat2(host, plan_text(shim, trees[i].path), O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
             MUST(PF_STAGE_BIND, i, source);
             fd = pf_tree_open(source, "", trees[i].flags | PF_TREE_RECURSIVE | PF_TREE_DEVICES, &err);
-            if (fd < 0) return refuse(why, PF_STAGE_BIND, -err.code, i);
+            if (fd < 0) return refuse_at(why, PF_STAGE_BIND, -err.code, i);
         } else fd = sys_fcntl(shim->n_trees_first + (int)trees[i].fd, F_DUPFD_CLOEXEC, 3);
         MUST(PF_STAGE_BIND, i, fd);
         MUST(PF_STAGE_BIND, i, pf_attach(fd, dir, name));
@@ -167,11 +112,11 @@ int sandbox_make(struct shim *shim, struct pf_report *why) {
     if (shim->plan->flags & PF_POD_ROOTLESS) {
         char source[4096] = "/host";
         const char *name = plan_text(shim, shim->plan->state_name);
-        if (strlen(name) + 6 > sizeof source) return refuse(why, PF_STAGE_STATE, -ENAMETOOLONG, 4);
+        if (strlen(name) + 6 > sizeof source) return refuse_at(why, PF_STAGE_STATE, -ENAMETOOLONG, 4);
         strcat(source, name);
         MUST(PF_STAGE_STATE, 4, sys_mount(source, "/pod/state", NULL, MS_BIND | MS_REC, NULL));
     } else MUST(PF_STAGE_STATE, 4, pf_attach(PF_FD_STATE, pod, "state"));
-    if (make_devices(shim, pod, why) < 0 || bind_devices(shim, why) < 0 || make_files(shim, pod, why) < 0) return -1;
+    if (devices_make(shim, pod, why) < 0 || make_files(shim, pod, why) < 0) return -1;
     if (attach_trees(shim, why) < 0) return -1;
     return make_volumes(shim, why);
 }
@@ -200,9 +145,7 @@ int sandbox_pause(struct shim *shim, struct pf_report *why) {
     uint32_t waiters = 0;
     for (uint32_t i = 0; i < shim->plan->n_containers; i++) waiters += (plan_container(shim, i)->flags & PF_C_AUTOSTART) != 0;
     job = (struct pf_pause_job){shim->base, shim->plan, ends[1], shim->pause_ready, waiters, shim->board};
-    const struct pf_cgroup *group = tracking_group(shim, -1);
-    PF_FD group_fd = group ? open_group(group, shim) : -1;
-    pf_word pid = start_child(shim, shim->plan->flags & PF_POD_SHARE_PID ? CLONE_NEWPID : 0, group_fd, &shim->pause_pidfd, pf_pause_main, &job);
+    pf_word pid = start_child(shim, shim->plan->flags & PF_POD_SHARE_PID ? CLONE_NEWPID : 0, -1, &shim->pause_pidfd, pf_pause_main, &job);
     sys_close(ends[1]);
     shim->pause_report = ends[0];
     MUST(PF_STAGE_PAUSE, 22, pid);
@@ -222,9 +165,9 @@ int sandbox_adopt(struct shim *shim, struct pf_report *why) {
     struct pf_exit record;
     shim->pause_ready = sys_eventfd(0, O_CLOEXEC | 1 /* EFD_SEMAPHORE */);
     if (sys_pread(shim->exit_fd, &record, sizeof record, shim->plan->n_containers * sizeof record) != sizeof record)
-        return refuse(why, PF_STAGE_STATE, -EIO, 0);
+        return refuse_at(why, PF_STAGE_STATE, -EIO, 0);
     shim->pause_pidfd = open_recorded(&record);
-    if (shim->pause_pidfd < 0) return refuse(why, PF_STAGE_PAUSE, -ESRCH, 0);
+    if (shim->pause_pidfd < 0) return refuse_at(why, PF_STAGE_PAUSE, -ESRCH, 0);
     MUST(PF_STAGE_VERIFY, 0, pf_ns_read_of(PF_FD_PROC, record.pid, &shim->board->pause));
     if (shim->plan->flags & PF_POD_SHARE_PID) MUST(PF_STAGE_PAUSE, 1, sys_setns(shim->pause_pidfd, CLONE_NEWPID));
     watch(shim, shim->pause_pidfd, KIND_PAUSE, 0);

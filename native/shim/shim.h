@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* podfast-shim: the pod's supervisor. One process, one thread, one epoll; it makes every object of the pod and undoes it.
  *
- *   main.c       start-up, the loop             sandbox.c   cgroups, the pod's mount namespace, pause, the end
+ *   main.c       start-up, the loop             sandbox.c   cgroups, the pod's mount namespace, pause, the end   devices.c  /dev
  *   plan.c       the plan, checked              container.c start, exit, exit records
  *   protocol.c   messages and descriptors       log.c       FIFOs → CRI log files        client.c exec.c  other shells */
 #ifndef PF_SHIM_H
@@ -77,6 +77,20 @@ pf_word receive_message(int fd, struct pf_msg *message, char *payload, size_t ro
 void tell(struct shim *shim, uint16_t type, int32_t index, int32_t value, int attached);
 void tell_failure(struct shim *shim, int32_t index, const struct pf_report *report, const char *text);
 uint64_t wall_ns(void);
+
+/* Fills *why and returns -1. */
+static inline int refuse_at(struct pf_report *why, int stage, pf_word error, uint32_t index) {
+    *why = (struct pf_report){stage, (int32_t)-error, (int32_t)index};
+    return -1;
+}
+#define MUST(stage, index, call)                                                  \
+    do {                                                                          \
+        pf_word result_ = (call);                                                 \
+        if (result_ < 0) return refuse_at(why, (stage), result_, (uint32_t)(index)); \
+    } while (0)
+
+/* devices.c */
+int devices_make(struct shim *shim, int pod, struct pf_report *why);
 
 /* sandbox.c */
 int sandbox_make(struct shim *shim, struct pf_report *why);

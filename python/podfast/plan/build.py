@@ -58,6 +58,7 @@ def build(
         sysctls=SYSCTLS,
         masks=host.masks,
         read_only=host.read_only,
+        devices=host.devices if any(container.security_context.privileged for container in spec.containers) else (),
         undo=_undo(names, hierarchies),
         log_max_bytes=pod.options.log_max_size,
         log_max_files=pod.options.log_max_files,

@@ -26,17 +26,14 @@ def build(pod_id: str, resources: Sequence[Resources], hierarchies: Sequence[Hie
     """The groups of a pod, parents before children."""
     pod = f"podfast-{pod_id}"
     plans: list[CgroupPlan] = []
+    # Without a v2 tree, the pids hierarchy tells whose process is whose.
+    by_pids = not any(hierarchy.v2 for hierarchy in hierarchies)
     for index, hierarchy in enumerate(hierarchies):
         if hierarchy.v2:
             plans += _unified(index, hierarchy, pod, resources)
         else:
-            plans += _legacy(index, hierarchy, pod, resources)
+            plans += _legacy(index, hierarchy, pod, resources, by_pids)
     return tuple(plans)
-
-
-def tracks(hierarchies: Sequence[Hierarchy]) -> bool:
-    """Whether processes of a container can be told apart by a group of their own."""
-    return any(hierarchy.v2 or "pids" in hierarchy.controllers for hierarchy in hierarchies)
 
 
 def shares(millicores: int) -> int:
@@ -54,11 +51,13 @@ def quota(millicores: int) -> int:
     return max(MIN_QUOTA_US, millicores * PERIOD_US // 1000)
 
 
-def _legacy(index: int, hierarchy: Hierarchy, pod: str, resources: Sequence[Resources]) -> list[CgroupPlan]:
+def _legacy(index: int, hierarchy: Hierarchy, pod: str, resources: Sequence[Resources], by_pids: bool) -> list[CgroupPlan]:
     view = hierarchy.name
     plans = []
     if "pids" in hierarchy.controllers:
         plans.append(CgroupPlan(index, pod, (("pids.max", str(PIDS_MAX)),), -1, CGROUP_SHIM, view))
+        if by_pids:
+            return plans + [CgroupPlan(index, f"{pod}/{i}", (), i, CGROUP_TRACK, view) for i in range(len(resources))]
     children = [(i, _legacy_writes(hierarchy, one)) for i, one in enumerate(resources)]
     children = [(i, writes) for i, writes in children if writes]
     if children and not plans:

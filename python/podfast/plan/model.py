@@ -42,6 +42,7 @@ class HostFacts(Struct, frozen=True):
     hierarchies: tuple[Hierarchy, ...] = ()
     masks: tuple[str, ...] = ()
     read_only: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()  # as in podfast.h: "c 660 10 229 fuse"
     capabilities: int = (1 << 41) - 1  # what this process may hand on, as bits
     rootless: bool = False
 
@@ -122,6 +123,7 @@ class PodPlan(Struct, frozen=True):
     sysctls: tuple[tuple[str, str], ...]
     masks: tuple[str, ...]
     read_only: tuple[str, ...]
+    devices: tuple[str, ...]
     undo: tuple[str, ...]
     log_max_bytes: int
     log_max_files: int

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from podfast.plan.model import HostFacts, Hierarchy
 
@@ -23,9 +24,27 @@ def gather() -> HostFacts:
         hierarchies=hierarchies(),
         masks=tuple(path for path in MASKED if os.path.lexists(path)),
         read_only=tuple(path for path in READ_ONLY if os.path.lexists(path)),
+        devices=() if rootless else devices(),
         capabilities=_capabilities(rootless),
         rootless=rootless,
     )
+
+
+def devices() -> tuple[str, ...]:
+    """The host's device nodes, for privileged containers: those directly in /dev and in its plain directories."""
+    found = []
+    for directory in ("", "net/", "dri/", "input/", "snd/", "vfio/", "mapper/", "bus/"):
+        try:
+            entries = list(os.scandir(f"/dev/{directory}"))
+        except OSError:
+            continue
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            kind = "c" if stat.S_ISCHR(status.st_mode) else "b" if stat.S_ISBLK(status.st_mode) else ""
+            if kind and entry.name != "console":
+                numbers = f"{os.major(status.st_rdev)} {os.minor(status.st_rdev)}"
+                found.append(f"{kind} {stat.S_IMODE(status.st_mode):o} {numbers} {directory}{entry.name}")
+    return tuple(sorted(found))
 
 
 def hierarchies() -> tuple[Hierarchy, ...]:
