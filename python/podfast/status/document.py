@@ -33,7 +33,7 @@ class _Document(Struct, rename="camel"):
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(PodDocument)
 # The spec of a pod never changes, and it is half of the work.
-_specs: dict[tuple[int, str], tuple[PodSpec, Raw]] = {}
+_specs: dict[int, tuple[PodSpec, Raw]] = {}
 _MOST_SPECS = 64
 
 
@@ -54,8 +54,8 @@ def encode(
         labels=pod.metadata.labels,
         annotations=pod.metadata.annotations,
     )
-    own = Own(facts.id, {name: pid for name, pid in pids.items() if pid is not None})
-    return _encoder.encode(_Document(pod.api_version, pod.kind, metadata, _spec(pod.spec, facts.node), status, own))
+    own = Own(facts.id, facts.node, {name: pid for name, pid in pids.items() if pid is not None})
+    return _encoder.encode(_Document(pod.api_version, pod.kind, metadata, _spec(pod.spec), status, own))
 
 
 def decode(data: bytes) -> PodDocument:
@@ -63,18 +63,15 @@ def decode(data: bytes) -> PodDocument:
     return _decoder.decode(data)
 
 
-def _spec(spec: PodSpec, node: str) -> Raw:
-    known = _specs.get((id(spec), node))
+def _spec(spec: PodSpec) -> Raw:
+    known = _specs.get(id(spec))
     if known is not None and known[0] is spec:
         return known[1]
-    tree = _lean(msgspec.to_builtins(spec, enc_hook=_quantity))
-    if node:
-        tree["nodeName"] = node
-    raw = Raw(_encoder.encode(tree))
+    raw = Raw(_encoder.encode(_lean(msgspec.to_builtins(spec, enc_hook=_quantity))))
     if len(_specs) >= _MOST_SPECS:
         _specs.clear()
     # Holding the spec keeps its id from being given to another.
-    _specs[id(spec), node] = (spec, raw)
+    _specs[id(spec)] = (spec, raw)
     return raw
 
 

@@ -110,6 +110,7 @@ class Own(_Model, frozen=True):
     """What podfast publishes beyond Kubernetes. `pids`: the running containers' first processes, as the host counts."""
 
     id: str = ""
+    node: str = ""
     pids: dict[str, int] = {}
 
 
