@@ -29,13 +29,13 @@ def test_term_together_then_kill_then_removal() -> None:
     world = World(containers=3)
     world.start()
     assert world.happen(StopRequested()) == tuple(SignalContainer(index, TERM) for index in range(3))
-    assert world.state.deadline == world.now + 30
+    assert world.deadline() == world.now + 30
     assert world.exit(1, 0) == ()
     assert world.until_deadline() == (SignalContainer(0, KILL), SignalContainer(2, KILL))
-    assert world.state.deadline is None
+    assert world.deadline() is None
     assert world.exit(0, 137, signal=9) == ()
     assert world.exit(2, 137, signal=9) == (RemoveSandbox(),)
-    assert world.state.phase == "Failed"
+    assert world.phase() == "Failed"
     assert [world.terminated(index).exit_code for index in range(3)] == [137, 0, 137]
 
 
@@ -44,9 +44,9 @@ def test_all_that_end_with_zero_have_succeeded_whatever_the_policy() -> None:
     world.start()
     world.happen(StopRequested())
     world.exit(0, 0)
-    assert world.state.phase == "Running"
+    assert world.phase() == "Running"
     assert world.exit(1, 0) == (RemoveSandbox(),)
-    assert world.state.phase == "Succeeded"
+    assert world.phase() == "Succeeded"
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [(None, 7.0), (2.5, 2.5), (100.0, 100.0)])
@@ -54,7 +54,7 @@ def test_grace_period(asked: float | None, seconds: float) -> None:
     world = World(grace=7.0)
     world.start()
     world.happen(StopRequested(asked))
-    assert world.state.deadline == world.now + seconds
+    assert world.deadline() == world.now + seconds
     assert world.after(seconds - 0.01, Tick()) == ()
     assert world.after(0.01, Tick()) == (SignalContainer(0, KILL),)
 
@@ -64,18 +64,18 @@ def test_no_grace_kills_at_once(grace: float, asked: float | None) -> None:
     world = World(grace=grace)
     world.start()
     assert world.happen(StopRequested(asked)) == (SignalContainer(0, KILL),)
-    assert world.state.deadline is None
+    assert world.deadline() is None
 
 
 def test_a_second_stop_can_only_shorten_the_grace_period() -> None:
     world = World()
     world.start()
     world.happen(StopRequested(10.0))
-    due = world.state.deadline
+    due = world.deadline()
     assert world.happen(StopRequested(20.0)) == ()
-    assert world.state.deadline == due
+    assert world.deadline() == due
     assert world.happen(StopRequested(3.0)) == ()
-    assert world.state.deadline == world.now + 3
+    assert world.deadline() == world.now + 3
     assert world.happen(StopRequested(0.0)) == (SignalContainer(0, KILL),)
 
 
@@ -91,7 +91,7 @@ def test_stop_of_a_pod_that_has_ended_removes_it() -> None:
     world = World("Never")
     world.start()
     world.exit(code=3)
-    assert world.state.phase == "Failed"
+    assert world.phase() == "Failed"
     assert world.happen(StopRequested()) == (RemoveSandbox(),)
     assert world.happen(StopRequested(), KillRequested(), Tick()) == ()
     assert world.terminated().exit_code == 3
@@ -106,8 +106,8 @@ def test_a_container_in_back_off_keeps_its_exit_code_and_is_not_waited_for() -> 
     assert world.waiting().reason == "CrashLoopBackOff"
     assert world.happen(StopRequested()) == (RemoveSandbox(),)
     assert world.terminated().exit_code == 9
-    assert world.state.deadline is None
-    assert world.state.phase == "Failed"
+    assert world.deadline() is None
+    assert world.phase() == "Failed"
 
 
 def test_a_container_that_is_just_being_started_is_told_when_it_has() -> None:
@@ -140,22 +140,22 @@ def test_the_grace_period_ends_for_a_container_that_is_just_being_started() -> N
 
 
 @pytest.mark.parametrize(
-    ("code", "more", "reason", "reported"),
+    ("code", "signal", "oom_killed", "unknown", "reason", "reported"),
     [
-        (0, {}, "Completed", 0),
-        (1, {}, "Error", 1),
-        (143, {"signal": 15}, "Error", 143),
-        (137, {"signal": 9, "oom_killed": True}, "OOMKilled", 137),
-        (1, {"oom_killed": True}, "OOMKilled", 1),  # its child was killed
-        (0, {"unknown": True}, "ContainerStatusUnknown", 137),
+        (0, 0, False, False, "Completed", 0),
+        (1, 0, False, False, "Error", 1),
+        (143, 15, False, False, "Error", 143),
+        (137, 9, True, False, "OOMKilled", 137),
+        (1, 0, True, False, "OOMKilled", 1),  # its child was killed
+        (0, 0, False, True, "ContainerStatusUnknown", 137),
     ],
 )
-def test_reasons(code: int, more: dict[str, object], reason: str, reported: int) -> None:
+def test_reasons(code: int, signal: int, oom_killed: bool, unknown: bool, reason: str, reported: int) -> None:
     world = World("Never")
     world.start()
-    world.exit(code=code, **more)
+    world.exit(0, code, signal, oom_killed, unknown)
     assert (world.terminated().reason, world.terminated().exit_code) == (reason, reported)
-    assert world.terminated().signal == more.get("signal", 0)
+    assert world.terminated().signal == signal
 
 
 # ---- the sandbox ----
@@ -168,9 +168,9 @@ def test_when_pause_dies_the_pod_fails_with_it() -> None:
     assert world.happen(PauseDied()) == (SignalContainer(0, KILL), SignalContainer(1, KILL))
     assert not world.state.sandbox_ready
     assert world.exit(0, 137, signal=9) == ()
-    assert world.state.phase == "Running"
+    assert world.phase() == "Running"
     assert world.exit(1, 137, signal=9) == ()
-    assert (world.state.phase, world.state.reason) == ("Failed", "SandboxChanged")
+    assert (world.phase(), world.state.reason) == ("Failed", "SandboxChanged")
     assert world.happen(PauseDied(), Tick()) == ()
     assert world.happen(StopRequested()) == (RemoveSandbox(),)
 
@@ -182,8 +182,8 @@ def test_when_pause_dies_containers_in_back_off_stay_down() -> None:
     world.start()
     world.exit(code=4)
     assert world.happen(PauseDied()) == ()
-    assert world.state.deadline is None
-    assert world.state.phase == "Failed"
+    assert world.deadline() is None
+    assert world.phase() == "Failed"
     assert world.terminated().exit_code == 4
 
 
@@ -192,7 +192,7 @@ def test_when_pause_dies_a_last_success_does_not_save_the_pod() -> None:
     world.start()
     world.happen(PauseDied())
     world.exit(code=0)
-    assert world.state.phase == "Failed"
+    assert world.phase() == "Failed"
 
 
 def test_when_pause_dies_after_the_pod_has_succeeded_it_has_succeeded() -> None:
@@ -200,7 +200,7 @@ def test_when_pause_dies_after_the_pod_has_succeeded_it_has_succeeded() -> None:
     world.start()
     world.exit(code=0)
     world.happen(PauseDied())
-    assert (world.state.phase, world.state.reason) == ("Succeeded", "")
+    assert (world.phase(), world.state.reason) == ("Succeeded", "")
 
 
 def test_when_pause_dies_during_a_stop_removal_still_follows() -> None:
@@ -219,7 +219,7 @@ def test_what_lives_when_the_sandbox_is_gone_has_ended_unseen() -> None:
     assert world.happen(SandboxGone()) == ()
     assert [world.terminated(index).reason for index in range(3)] == ["ContainerStatusUnknown"] * 3
     assert world.state.gone
-    assert world.state.phase == "Failed"
+    assert world.phase() == "Failed"
     assert not world.state.sandbox_ready
     before = world.state
     assert world.happen(KillRequested(), StopRequested(), Tick(), SandboxReady(), ContainerStarted(0, 0)) == ()
@@ -234,7 +234,7 @@ def test_removal_keeps_the_exit_codes_of_a_stopped_pod() -> None:
     world.exit(1, 143, signal=15)
     world.happen(SandboxGone())
     assert [world.terminated(index).exit_code for index in range(2)] == [0, 143]
-    assert world.state.phase == "Failed"
+    assert world.phase() == "Failed"
 
 
 # ---- events that come late or twice ----

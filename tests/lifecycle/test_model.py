@@ -35,7 +35,7 @@ class Shim(RuleBasedStateMachine):
 
     @initialize(policy=st.sampled_from(["Always", "OnFailure", "Never"]), containers=st.integers(1, 3))
     def begin(self, policy: RestartPolicy, containers: int) -> None:
-        self.rules = rules(policy, containers)
+        self.pod_rules = rules(policy, containers)
         self.now = 0.0
         self.preparing: dict[int, int] = {}
         self.running: dict[int, int] = {}
@@ -45,14 +45,14 @@ class Shim(RuleBasedStateMachine):
         self.removed = False
         self.messages: deque[Event] = deque([SandboxReady()])
         self.phases: list[str] = []
-        self.state, actions = lifecycle.initial(self.rules, self.now, EPOCH)
+        self.state, actions = lifecycle.initial(self.pod_rules, self.now, EPOCH)
         self.do(actions)
 
     # ---- the engine's side ----
 
     def take(self, event: Event) -> None:
         wall = EPOCH + int(self.now * 1e9)
-        self.state, actions = lifecycle.step(self.rules, self.state, event, self.now, wall)
+        self.state, actions = lifecycle.step(self.pod_rules, self.state, event, self.now, wall)
         self.do(actions)
 
     def do(self, actions: tuple[Action, ...]) -> None:

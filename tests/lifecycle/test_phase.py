@@ -51,7 +51,7 @@ def test_phase(policy: RestartPolicy, first: str, second: str, phase: str) -> No
     world.happen(SandboxReady())
     play(world, 0, first)
     play(world, 1, second)
-    assert world.state.phase == phase
+    assert world.phase() == phase
 
 
 def test_ready_while_all_containers_run() -> None:

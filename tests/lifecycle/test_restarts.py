@@ -107,7 +107,7 @@ def test_the_first_start_that_fails_ends_a_pod_that_never_restarts() -> None:
     assert world.fail(code=126) == ()
     assert (world.terminated().exit_code, world.terminated().reason) == (126, "StartError")
     assert world.terminated().started_at == 0
-    assert world.state.phase == "Failed"
+    assert world.phase() == "Failed"
 
 
 def test_crash_loop_is_a_waiting_reason_and_not_a_phase() -> None:
@@ -118,7 +118,7 @@ def test_crash_loop_is_a_waiting_reason_and_not_a_phase() -> None:
     world.exit(code=3)
     assert world.waiting().reason == "CrashLoopBackOff"
     assert world.waiting().message == "back-off 10s restarting failed container=a"
-    assert world.state.phase == "Running"
+    assert world.phase() == "Running"
     last = world.container().last
     assert last is not None
     assert last.exit_code == 3
@@ -148,7 +148,7 @@ def test_containers_back_off_by_themselves() -> None:
         world.exit(index)
         if world.container(index).starting:
             world.start(index)
-    assert world.container(0).restart_at == world.state.deadline == world.now + 10
+    assert world.container(0).restart_at == world.deadline() == world.now + 10
     assert world.container(1).running
 
 
@@ -163,14 +163,14 @@ def test_a_tick_starts_all_that_are_due_and_only_those() -> None:
     assert world.after(9.9, Tick()) == ()
     assert world.after(0.1, Tick()) == (StartContainer(0, 2), StartContainer(1, 2))
     assert world.happen(Tick()) == ()
-    assert world.state.deadline is None
+    assert world.deadline() is None
 
 
 def test_an_exit_whose_start_was_never_told() -> None:
     world = World("Never")
     assert world.exit(code=7) == ()
     assert (world.terminated().exit_code, world.terminated().started_at) == (7, 0)
-    assert world.state.phase == "Failed"
+    assert world.phase() == "Failed"
 
 
 def test_what_another_engine_left_is_taken_over() -> None:

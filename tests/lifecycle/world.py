@@ -65,13 +65,21 @@ class World:
         chosen = indices or range(len(self.state.containers))
         return self.happen(*(ContainerStarted(i, self.state.containers[i].attempt) for i in chosen))
 
-    def exit(self, index: int = 0, code: int = 1, **more: object) -> tuple[Action, ...]:
-        event = ContainerExited(index, self.state.containers[index].attempt, code, **more)  # type: ignore[arg-type]
-        return self.happen(event)
+    def exit(
+        self, index: int = 0, code: int = 1, signal: int = 0, oom_killed: bool = False, unknown: bool = False
+    ) -> tuple[Action, ...]:
+        attempt = self.state.containers[index].attempt
+        return self.happen(ContainerExited(index, attempt, code, signal, oom_killed, unknown))
 
     def fail(self, index: int = 0, code: int = 127) -> tuple[Action, ...]:
         attempt = self.state.containers[index].attempt
         return self.happen(StartFailed(index, attempt, "StartError", "not found", code))
+
+    def phase(self) -> str:
+        return self.state.phase
+
+    def deadline(self) -> float | None:
+        return self.state.deadline
 
     def container(self, index: int = 0) -> ContainerState:
         return self.state.containers[index]
