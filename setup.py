@@ -11,6 +11,7 @@ PODFAST_WERROR=1 makes C warnings errors; PODFAST_SANITIZE=1 builds with the add
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import runpy
@@ -42,7 +43,7 @@ def stale(out: Path, sources: Iterable[Path]) -> bool:
     return not out.exists() or any(out.stat().st_mtime_ns < source.stat().st_mtime_ns for source in sources)
 
 
-def renew(out: Path, sources: Iterable[Path], make: Callable[[Path], None]) -> None:
+def renew(out: Path, sources: Iterable[Path], make: Callable[[Path], object]) -> None:
     """Call `make` with a path beside `out` and move it there when that has worked, if `out` is stale."""
     if stale(out, [*sources, Path("setup.py"), NATIVE / "toolchain.py"]):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ class Step(Command):
             raise SystemExit(f"error: {error}") from None
         for result in self.results:
             self.folder().mkdir(parents=True, exist_ok=True)
-            renew(self.folder() / result.name, [result], lambda out, result=result: shutil.copy2(result, out))
+            renew(self.folder() / result.name, [result], functools.partial(shutil.copy2, result))
 
     def make(self) -> None:
         raise NotImplementedError
@@ -130,7 +131,8 @@ class BuildUnpacker(Step):
 
     def compile(self, crate: Path, out: Path) -> None:
         """Have maturin build a wheel with the program, and take it out of there."""
-        options = ["--release", "--locked", "--auditwheel", "skip", "--target-dir", Path("build", "cargo").absolute()]
+        target = str(Path("build", "cargo").absolute())
+        options = ["--release", "--locked", "--auditwheel", "skip", "--target-dir", target]
         maturin = shutil.which("maturin") or str(Path(sys.executable).with_name("maturin"))
         environment = {**os.environ, "CARGO": str(toolchain.cargo())}
         environment["PATH"] = os.pathsep.join(
@@ -138,7 +140,8 @@ class BuildUnpacker(Step):
         )
         wheels = out.parent / "wheels"
         toolchain.run(
-            [maturin, "build", *options, "--manifest-path", crate / "Cargo.toml", "--out", wheels], env=environment
+            [maturin, "build", *options, "--manifest-path", str(crate / "Cargo.toml"), "--out", str(wheels)],
+            env=environment,
         )
         with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
             name = next(name for name in wheel.namelist() if name.endswith(f"/scripts/{out.name}"))
