@@ -126,6 +126,7 @@ def test_implied_directories_are_the_same_each_time(tmp_path: Path) -> None:
     unpack(member(b"a/b/c", b"x") + END, tmp_path / "ours")
     found = (tmp_path / "ours/a/b").stat()
     assert (found.st_mode & 0o7777, found.st_mtime_ns, found.st_uid) == (0o755, 0, os.geteuid())
+    assert (tmp_path / "ours").stat().st_mtime_ns == 0
 
 
 def test_later_entries_replace_earlier_ones_without_writing_through_links(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ pub struct Directories {
 
 impl Directories {
     pub fn new(target: OwnedFd) -> Result<Directories> {
-        let root = opened(target, 0)?;
+        let root = Directory { mtime: IMPLIED_MTIME, ..opened(target, 0)? };
         Ok(Directories { root, open: HashMap::new(), clock: 0, implied: 0 })
     }
 

@@ -125,12 +125,10 @@ class Store:
     def _abandoned(self) -> Iterator[str]:
         for name in os.listdir(self._path("tmp")):
             path = self._path("tmp", name)
-            try:
-                fd = _open_root(path)
-            except BlockingIOError:
-                continue
-            os.close(fd)
-            yield path
+            # Somebody is at work there, or has just cleared it away.
+            with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError):
+                os.close(_open_root(path))
+                yield path
 
     def _orphans(self) -> Iterator[str]:
         kept: set[str] = set()
@@ -146,7 +144,9 @@ class Store:
 
     def _bury(self, path: str) -> str:
         grave = os.path.join(self._root, "trash", os.urandom(8).hex())
-        os.rename(path, grave)
+        # Work space is cleared by its owner without the lock.
+        with suppress(FileNotFoundError):
+            os.rename(path, grave)
         return grave
 
     def _read(self, *names: str) -> Record | None:
