@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.machinery.roots import Roots, directories
 
 from benchmarks.build import MissingCompiler, program
 from benchmarks.coprocess import Coprocess
+from tests.machinery.roots import Roots, directories
 
 Round = Callable[[], float | None]
 

@@ -14,9 +14,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.machinery.roots import Roots
 
 from benchmarks.conftest import Figures, Interleaved
+from tests.machinery.roots import Roots
 
 PODFAST = [sys.executable, "-m", "podfast.cli"]
 IMAGE = "localhost/podfast-benchmark:1"

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.machinery.roots import Roots
 
 from benchmarks.conftest import Interleaved
 from benchmarks.coprocess import Coprocess
 from benchmarks.subject import two_containers
+from tests.machinery.roots import Roots
 
 
 @pytest.mark.benchmark(group="exec")

@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.machinery.roots import Roots
 
 from benchmarks.conftest import Figures, Interleaved
+from tests.machinery.roots import Roots
 
 MANIFEST = """\
 apiVersion: v1

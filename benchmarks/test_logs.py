@@ -8,9 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.machinery.roots import Roots
 
 from benchmarks.conftest import Figures, Interleaved
+from tests.machinery.roots import Roots
 
 SIZE = 100
 MANIFEST = """\

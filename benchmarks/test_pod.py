@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.machinery.roots import Roots
 
 from benchmarks.conftest import Interleaved
 from benchmarks.coprocess import Coprocess
 from benchmarks.subject import Pods
+from tests.machinery.roots import Roots
 
 Floor = Callable[[str], Coprocess]
 
