@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -52,6 +53,15 @@ class Podfast:
             env=self.environment(env),
             timeout=PATIENCE,
         )
+
+    def shell(self, *arguments: str) -> str:
+        """The same as a line for a shell."""
+        return shlex.join([*COMMAND, *arguments])
+
+    def bash(self, script: str) -> Result:
+        """A script that uses podfast in its own way."""
+        command = ["bash", "-o", "pipefail", "-c", script]
+        return subprocess.run(command, capture_output=True, text=True, env=self.environment(), timeout=PATIENCE)
 
     def start(self, *arguments: str, **options: object) -> subprocess.Popen[str]:
         """In the background, with pipes for output."""
