@@ -1,14 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML or JSON text → plain data with places. PyYAML's C parser makes the events, `_yaml` builds from them."""
+"""YAML or JSON text → plain data with places.
+
+Two roads: `_scan` reads what people usually write; what it does not know, or finds wrong, is read from the events of
+PyYAML's C parser by `_yaml`. So a usual manifest does not even import PyYAML.
+"""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from podfast._native._yaml import Reader, Stop, control_character, join_surrogates, place, resolve
+from podfast._native._scalars import control_character, join_surrogates, resolve
+from podfast._native._scan import TooMuch, scan
+from podfast._native._yaml import Reader, Stop, place
 from podfast.errors import Unsupported
 
-__all__ = ["Mistake", "Reading", "control_character", "join_surrogates", "place", "read", "resolve"]
+__all__ = [
+    "Mistake",
+    "Reading",
+    "control_character",
+    "join_surrogates",
+    "place",
+    "read",
+    "read_events",
+    "resolve",
+    "scan",
+]
 
 
 class Mistake(NamedTuple):
@@ -30,7 +46,19 @@ class Reading(NamedTuple):
 
 def read(text: bytes, *, nodes: int, depth: int) -> Reading:
     """Read UTF-8 text without a byte order mark or control characters, and never more than the limits allow."""
-    # Here, because it costs 10 ms that a Pod given as data need not pay.
+    try:
+        scanned = scan(text, nodes=nodes, depth=depth)
+    except TooMuch as limit:
+        return Reading([], {}, [Mistake((), *limit.args)])
+    if scanned is None:
+        return read_events(text, nodes=nodes, depth=depth)
+    value, line, column, marks = scanned
+    return Reading([(value, line, column)], marks, [])
+
+
+def read_events(text: bytes, *, nodes: int, depth: int) -> Reading:
+    """The same from PyYAML's events: all of YAML, and what is wrong."""
+    # Here, because it costs 10 ms.
     try:
         import yaml
         from yaml._yaml import CParser
