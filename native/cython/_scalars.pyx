@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: language_level=3, auto_pickle=False, autotestdict=False, boundscheck=False, wraparound=False
 """Scalars as Kubernetes reads them, go-yaml v2's rules and then JSON, and what must be done to text before."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, auto_pickle=False, autotestdict=False, boundscheck=False, wraparound=False, cdivision=True
 """The YAML and JSON that people write, read in one pass over the bytes, ten times as fast as by events.
 
 This reads a part of YAML: one document of block mappings and lists, flow collections, plain and quoted scalars on one line,
@@ -8,6 +8,7 @@ then read by events, which tells the mistakes. So it must never accept what even
 against each other.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memchr, memcmp, memcpy
@@ -55,6 +56,7 @@ def scan(bytes text not None, *, Py_ssize_t nodes, Py_ssize_t depth):
         return None
 
 
+@cython.final
 cdef class Scanner:
     cdef bytes text
     cdef const char *at

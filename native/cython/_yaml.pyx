@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: language_level=3, auto_pickle=False, autotestdict=False, boundscheck=False, wraparound=False
 """YAML events → plain data, with the place of every key.
 
 One loop over the events of PyYAML's C parser builds dicts, lists and scalars. Scalars mean what they mean to Kubernetes:
 YAML 1.1 as go-yaml v2 reads it, then JSON. Mistakes that do not stop the reading are collected; those that do are too.
 """
+
+cimport cython
 
 from podfast._native._scalars import key_text, resolve
 
@@ -33,6 +35,7 @@ class Stop(Exception):
     """Reading cannot go on; the last problem of the reader says why."""
 
 
+@cython.final
 cdef class Reader:
     """What a text says, and where.
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, final
 
 def place(value: int) -> tuple[int, int]: ...
 
 class Stop(Exception): ...
 
+@final
 class Reader:
     documents: list[tuple[Any, int, int]]
     marks: dict[int, Any]
