@@ -2,11 +2,12 @@
 """Directories in every cgroup hierarchy.
 
 The tree is one for the whole machine. A new directory is somebody else's if only processes that are not ours are in it
-or below; it is ours if one of ours is, and also if nobody is: what stays empty for the whole time of the check is
-nobody's work.
+or below, or if its name ends in the number of such a process. It is ours if one of ours is in it, and also if nobody is:
+what stays empty for the whole time of the check is nobody's work.
 """
 
 import os
+import re
 
 from tests.machinery.view import Found, View
 
@@ -40,9 +41,17 @@ def _walk(directory: str, view: View, known: Found, found: Found) -> None:
         members = None if key in known else _members(path)
         if members and not members & view.ours.keys():
             continue
+        if members is not None and _named_by_another(path, view):
+            continue
         inside = "" if members is None else f" ({f'processes {sorted(members)}' if members else 'empty'})"
         found[key] = f"{path}{inside}"
         _walk(path, view, known, found)
+
+
+def _named_by_another(path: str, view: View) -> bool:
+    number = re.search(r"\d+$", path)
+    pid = int(number[0]) if number else 0
+    return pid in view.processes and pid not in view.ours
 
 
 def _inner(directory: str) -> list[str]:
