@@ -96,13 +96,14 @@ class Play:
 
     ALONE = 'if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi; exec podman "$@"'
 
-    def __init__(self, tmp_path: Path, signals: Signals) -> None:
+    def __init__(self, tmp_path: Path, roots: Roots, signals: Signals) -> None:
         self._signals = signals
         self._cgroups_before = set(Path("/sys/fs/cgroup").glob("**/libpod_parent"))
         self._environment = {**os.environ, "CONTAINERS_CONF": str(self._configuration(tmp_path / "containers.conf"))}
+        # podman takes no run root of more than 50 characters.
         self._podman = [
             "unshare", "-m", "sh", "-c", self.ALONE, "podman", "--cgroup-manager", "cgroupfs",
-            "--root", str(tmp_path / "podman"), "--runroot", str(tmp_path / "podman-run"),
+            "--root", f"{roots.root}/podman", "--runroot", f"{roots.runroot}/podman",
         ]  # fmt: skip
         self._file = signals.folder / "podman.yaml"
         self._file.write_text(manifest("bench-play", IMAGE, signals.folder))
@@ -127,7 +128,7 @@ class Play:
     def _run(self, *words: str) -> None:
         subprocess.run(
             [*self._podman, *words], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, env=self._environment,
+            stderr=subprocess.PIPE, env=self._environment,
         )  # fmt: skip
 
     def __call__(self) -> float:
@@ -161,7 +162,7 @@ def podman(measuring: bool) -> None:
 def test_run_beside_podman(
     podman: None, interleaved: Interleaved, bench_roots: Roots, signals: Signals, tmp_path: Path
 ) -> None:
-    with closing(Play(tmp_path, signals)) as play:
+    with closing(Play(tmp_path, bench_roots, signals)) as play:
         run = Run(bench_roots, signals)
         interleaved(run, play, beside="podman kube play", rounds=10, warmup=1, budget=0.2)
 
