@@ -41,7 +41,7 @@ static int add_host_device(int dir, const char *text) {
         parent[slash - name] = 0;
         sys_mkdirat(dir, parent, 0755);
     }
-    int made = sys_mknodat(dir, name, kind | (unsigned)(mode & 0777), (unsigned)makedev(major_number, minor_number));
+    int made = sys_mknodat(dir, name, kind | (unsigned)(mode & 0777), (unsigned)makedev((unsigned)major_number, (unsigned)minor_number));
     return made == -EEXIST ? 0 : made;
 }
 
