@@ -104,10 +104,6 @@ void pf_execute(int report_fd, const char *const *argv, const char *const *envp,
     pf_child_fail(report_fd, PF_STAGE_EXEC, error, 0);
 }
 
-static void default_signals(void) {
-    for (int signal = 1; signal < 65; signal++) sys_sigaction_default(signal);
-}
-
 // Output goes to FIFOs opened for reading and writing: a writer never meets SIGPIPE when the shim dies, and nothing blocks in open.
 static void open_stdio(const struct pf_child *child) {
     static const char null_path[] = "/dev/null";
@@ -137,10 +133,11 @@ void pf_container_main(void *argument) {
     PF_TRY(report, PF_STAGE_NAMESPACE, 0, sys_unshare(CLONE_NEWCGROUP)); // after joining: its root is what the container may see
     sys_setsid();
     pf_root_main_tree(child);
-    PF_TRY(report, PF_STAGE_VERIFY, 1, pf_ns_read(PF_FD_PROC, &child->board->container[child->index]));
+    struct pf_ns_set *own = &child->board->container[child->index];
+    *own = child->board->pause; // net, ipc and uts: join_pod has verified them
+    PF_TRY(report, PF_STAGE_VERIFY, 1, pf_ns_read(PF_FD_PROC, own, PF_KIND(PF_NS_MNT) | PF_KIND(PF_NS_PID) | PF_KIND(PF_NS_CGROUP)));
     open_stdio(child);
     pf_become(child->base, child->container, pf_text(child->base, child->container->workdir), report);
-    default_signals();
     PF_TRY(report, PF_STAGE_STDIO, 6, sys_close_range(3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */));
     if (child->go_fd >= 0) {
         char go;

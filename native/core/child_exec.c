@@ -48,7 +48,6 @@ void pf_exec_main(void *argument) {
     else
         for (int i = 0; i < 3; i++) PF_TRY(report, PF_STAGE_STDIO, i, PF_CALL(__NR_dup3, job->stdio[i], i, 0, 0, 0));
     pf_become(job->base, job->container, job->workdir, report);
-    for (int signal = 1; signal < 65; signal++) sys_sigaction_default(signal);
     PF_TRY(report, PF_STAGE_STDIO, 6, sys_close_range(3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */));
     pf_execute(report, job->argv, job->envp, job->paths);
 }

@@ -61,11 +61,10 @@ void pf_pause_main(void *argument) {
     PF_TRY(report, PF_STAGE_PAUSE, 1, sys_sethostname(hostname, length_of(hostname)));
     write_sysctls(job);
     mount_shared(job);
-    PF_TRY(report, PF_STAGE_VERIFY, 2, pf_ns_read(PF_FD_PROC, &job->board->pause));
+    PF_TRY(report, PF_STAGE_VERIFY, 2, pf_ns_read(PF_FD_PROC, &job->board->pause, PF_KIND(PF_NS_NET) | PF_KIND(PF_NS_IPC) | PF_KIND(PF_NS_UTS)));
     const uint64_t waiters = job->waiters;
     if (waiters) PF_TRY(report, PF_STAGE_PAUSE, 2, sys_write(job->ready_fd, &waiters, sizeof waiters));
     sys_setsid();
-    for (int signal = 1; signal < 65; signal++) sys_sigaction_default(signal);
     // What a container may see of pause through a shared pid namespace: an empty directory, no capability.
     PF_TRY(report, PF_STAGE_PAUSE, 3, sys_chroot("/empty"));
     PF_TRY(report, PF_STAGE_PAUSE, 4, sys_chdir("/"));

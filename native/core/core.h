@@ -39,7 +39,7 @@ enum { PF_NS_NET, PF_NS_IPC, PF_NS_UTS, PF_NS_MNT, PF_NS_PID, PF_NS_CGROUP, PF_N
 struct pf_ns_set { /* inode numbers of the namespaces a process lives in; they name a namespace while anybody is in it */
     uint64_t inode[PF_NS_COUNT];
 };
-int pf_ns_read(int proc_fd, struct pf_ns_set *out);                                    /* of the caller; 0 or -errno; safe in the zone */
+int pf_ns_read(int proc_fd, struct pf_ns_set *out, unsigned kinds);                    /* of the caller; 0 or -errno; safe in the zone */
 int pf_ns_read_of(int proc_fd, int pid, struct pf_ns_set *out);                         /* of a process of the caller's pid namespace */
 int pf_ns_same(int proc_fd, const struct pf_ns_set *wanted, unsigned kinds);           /* 0 or -errno (-ESTALE: another namespace) */
 #define PF_KIND(kind) (1u << (kind))

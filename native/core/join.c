@@ -13,8 +13,9 @@ static int read_one(int proc_fd, const char *name, uint64_t *inode) {
     return failed;
 }
 
-int pf_ns_read(int proc_fd, struct pf_ns_set *out) {
+int pf_ns_read(int proc_fd, struct pf_ns_set *out, unsigned kinds) {
     for (int i = 0; i < PF_NS_COUNT; i++) {
+        if (!(kinds & PF_KIND(i))) continue;
         int failed = read_one(proc_fd, names[i], &out->inode[i]);
         if (failed < 0) return failed;
     }

@@ -136,6 +136,7 @@ static void guard(void) {
     sys_prctl(PR_SET_DUMPABLE, 0, 0);
     sys_prctl(PR_SET_NAME, PF_P("podfast-shim"), 0);
     sys_sigmask(SIG_SETMASK, &all, NULL);
+    for (int signal = 1; signal < 65; signal++) sys_sigaction_default(signal); // exec kept what the engine ignored; children inherit this
     PF_CALL(__NR_umask, 0, 0, 0, 0, 0); // modes are meant as they stand; containers get 022
     sys_close_range(3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
 }

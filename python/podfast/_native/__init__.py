@@ -170,16 +170,17 @@ def clone(
     pidfd = lib.pf_clone(spec, pid, err)
     if pidfd < 0:
         _raise(err)
-    return pid[0] or _pid_of(pidfd), pidfd
+    return pid[0] or pid_of(pidfd), pidfd
 
 
-def _pid_of(pidfd: int) -> int:
+def pid_of(pidfd: int) -> int:
     """The pid, in this process's pid namespace, of the process behind a pidfd; 0 when it has been reaped."""
-    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("Pid:"):
-                return max(0, int(line.split()[1]))
-    return 0
+    fd = os.open(f"/proc/self/fdinfo/{pidfd}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.read(fd, 512)
+    finally:
+        os.close(fd)
+    return max(0, int(text.partition(b"Pid:")[2].split(None, 1)[0]))
 
 
 def wait(pidfd: int) -> int | None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from podfast import lifecycle
+from podfast import _native, lifecycle
 from podfast import status as statuses
 from podfast.errors import PodfastError, StartError
 from podfast.sandbox import new_shim, protocol
@@ -35,6 +35,7 @@ class SupervisedPod:
         self.gone = False
         self.failure: PodfastError | None = None
         self.pidfds: dict[int, int] = {}
+        self._pids: dict[int, int] = {}
         self._rules = lifecycle.Rules.of(spec)
         # The shim starts attempt 0 of every container by itself, so the first actions are already under way.
         self.state, _ = lifecycle.initial(self._rules, time.monotonic(), time.time_ns(), attempts=attempts)
@@ -56,12 +57,9 @@ class SupervisedPod:
         fd = self.pidfds.get(index)
         if fd is None:
             return None
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("Pid:"):
-                    pid = int(line.split()[1])
-                    return pid if pid > 0 else None
-        return None
+        if index not in self._pids:
+            self._pids[index] = _native.pid_of(fd)
+        return self._pids[index] or None
 
     def status(self) -> statuses.PodStatus:
         return statuses.project(self.spec, self.state, self._facts)
@@ -192,6 +190,7 @@ class SupervisedPod:
             self.pidfds[index] = fds[0]
 
     def _drop_pidfd(self, index: int) -> None:
+        self._pids.pop(index, None)
         fd = self.pidfds.pop(index, None)
         if fd is not None:
             os.close(fd)
@@ -208,9 +207,10 @@ class SupervisedPod:
 
     def publish(self) -> None:
         """Replace status.json, when something changed: one rename, so that a reader sees the old or the new one whole."""
-        if self.gone or self._published is self.state or (self.starting and self.failure is None):
+        state = self.state
+        if self.gone or self._published is state or (self.starting and self.failure is None) or state.removing or state.killing:
             return
-        self._published = self.state
+        self._published = state
         run_fd = self.sandbox.run_fd
         try:
             pids = {container.name: self.pid(index) for index, container in enumerate(self.plan.containers)}
