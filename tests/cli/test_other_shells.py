@@ -241,7 +241,7 @@ def test_the_end_of_input_on_a_terminal(podfast: Podfast, running: Running, term
     shown.type("\x04")
     assert shown.finish() == 0
     piped = podfast("exec", "-it", "-c", "c0", "test", "--", "cat", stdin="from a pipe\n")
-    assert (piped.returncode, piped.stdout) == (0, "from a pipe\r\nfrom a pipe\r\n")
+    assert (piped.returncode, piped.stdout) == (0, "from a pipe\nfrom a pipe\n")
 
 
 # ---- stop and rm ----

@@ -190,6 +190,11 @@ def test_a_reader_that_has_enough(podfast: Podfast) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (141, "c0 | line\n", "")
 
 
+def test_a_reader_that_has_enough_before_there_is_more(podfast: Podfast) -> None:
+    result = podfast.bash(f"{podfast.shell('run', podfast.pod('echo line; sleep 60', grace=0))} | head -1")
+    assert (result.returncode, result.stdout, result.stderr) == (141, "c0 | line\n", "")
+
+
 def test_signals_are_heard_while_nobody_reads(podfast: Podfast) -> None:
     process = podfast.start("run", "-q", podfast.pod("echo ready; while :; do echo line; done", grace=0))
     wait_for_lines(process, "c0 | ready")

@@ -65,14 +65,19 @@ class Attached:
         blocked = self._printer.blocked
         for waitable in (self._pod, self._signals):
             poll.register(waitable, select.POLLIN)
+        reader = -1
         if blocked is None:
             poll.register(self._watch, select.POLLIN)
+            if self._readable:
+                reader = self._printer.watch_reader(poll)
         else:
             poll.register(blocked, select.POLLOUT)
         patience = self._watch.patience
         ready = {descriptor for descriptor, _ in poll.poll(None if patience is None else patience * 1000)}
         if self._watch.fileno() in ready:
             self._watch.clear()
+        if reader in ready:
+            self._reader_gone()
         if self._signals.fileno() in ready:
             for number in self._signals.read():
                 self._signalled(number)

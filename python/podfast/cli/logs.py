@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
-from collections.abc import Iterable, Iterator
+import select
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from podfast.cli.arguments import Options, Parser, namespace, swept_places
@@ -56,25 +58,43 @@ def run(options: Options) -> int:
             follower.skip_to_tail(options.tail)
         joiner = Joiner()
         with Watch([*follower.directories(), record.directory]) as watch:
-            for lines in _batches(follower, watched, containers, watch, follow=options.follow):
+            patience = functools.partial(_wait, watch, printer)
+            for lines in _batches(follower, watched, containers, watch, patience if options.follow else None):
                 printer.write(joiner.feed(_young(lines, options.since)))
         printer.write(joiner.flush())
     return 0
 
 
 def _batches(
-    follower: Follower, watched: Watched, containers: tuple[str, ...], watch: Watch, *, follow: bool
+    follower: Follower,
+    watched: Watched,
+    containers: tuple[str, ...],
+    watch: Watch,
+    wait: Callable[[], None] | None,
 ) -> Iterator[list[LogLine]]:
-    """All there is, and with `follow` all that comes. The end is looked for before the last lines: none is missed."""
+    """All there is, and with `wait` all that comes. The end is looked for before the last lines: none is missed."""
     while True:
         watch.arm()
-        ended = not follow or watched.ended(containers)
+        ended = wait is None or watched.ended(containers)
         while lines := follower.read():
             yield lines
-        if ended:
+        if ended or wait is None:
             yield follower.rest()
             return
-        watch.wait(WATCH_SECONDS)
+        wait()
+
+
+def _wait(watch: Watch, printer: LinePrinter) -> None:
+    """Until something was written, the reader of our output has gone, or it is time to look for a sudden death."""
+    poll = select.poll()
+    poll.register(watch, select.POLLIN)
+    reader = printer.watch_reader(poll)
+    patience = watch.patience
+    ready = {descriptor for descriptor, _ in poll.poll(1000 * (WATCH_SECONDS if patience is None else patience))}
+    if reader in ready:
+        raise BrokenPipeError
+    if ready:
+        watch.clear()
 
 
 def _print_previous(directory: str, containers: tuple[str, ...], options: Options, printer: LinePrinter) -> None:

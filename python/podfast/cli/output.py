@@ -85,6 +85,13 @@ class LinePrinter:
         """Forgets what has not been written: nobody reads it."""
         self._queue.clear()
 
+    def watch_reader(self, poll: select.poll) -> int:
+        """Makes `poll` tell when nobody reads standard output any more; returns the descriptor it will name."""
+        target = self._ways[STDOUT]
+        if stat.S_ISFIFO(os.fstat(target).st_mode):
+            poll.register(target, 0)  # an error needs not be asked for
+        return target
+
     def _enqueue(self, target: int, batch: bytearray) -> None:
         if batch:
             self._queue.append((target, memoryview(batch)))
