@@ -25,11 +25,12 @@ cdef enum:
     # YAML allows 1024 characters for a key that is not marked with a question mark.
     LONGEST_KEY = 1000
 
-# Bytes that a plain scalar in a flow collection may be made of, apart from single spaces; the rest is left to events.
+# Bytes that a plain scalar in a flow collection may begin with, and then be made of, apart from spaces and some colons.
 cdef bytes _SAFE = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+%=~()$;"
-cdef bint[256] _safe
+cdef bint[256] _safe, _inner
 for _byte in range(256):
     _safe[_byte] = _byte in _SAFE or _byte >= 0x80
+    _inner[_byte] = _safe[_byte] or _byte in b"!<>|*&^@\\\"'`"
 # Bytes that a plain scalar never begins with.
 cdef bint[256] _special
 for _byte in range(256):
@@ -481,7 +482,7 @@ cdef class Scanner:
             raise Decline
         while self.pos < self.size:
             c = self.at[self.pos]
-            if _safe[<unsigned char>c]:
+            if _inner[<unsigned char>c] or (c == b":" and self.inner_colon()):
                 self.pos += 1
                 end = self.pos
             elif c == b" ":
@@ -492,6 +493,11 @@ cdef class Scanner:
             else:
                 raise Decline
         raise Decline
+
+    cdef inline bint inner_colon(self) noexcept:
+        """Whether the colon here is part of a plain scalar: `a:b` and `a::b` are one word."""
+        cdef Py_ssize_t after = self.pos + 1
+        return after < self.size and (_inner[<unsigned char>self.at[after]] or self.at[after] == b":")
 
     # Quoted scalars, on one line.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given, settings, strategies as st
 
-from podfast._native.yaml import Reading, control_character, read_events, scan
+from podfast._native.yaml import Reading, TooMuch, control_character, read_events, scan
 from tests.spec.samples import FULL, HELLO
 from tests.spec.test_fuzz import _mutate
 
@@ -41,6 +42,7 @@ d:
   # x
   e: 1
   f: [a, b c, {x: y, "z":1}, -1, [ ], { } ]
+  h: [-MIO::x, a:b, sh -c "x" > y|z, http://x:80/]
   1: {yes: no,
     off: on}
 ä: ö #
@@ -110,6 +112,7 @@ TOKENS = [
         "[a, b]",
         "a b",
     ),
+    *("::", "a:b", "[a", ", a", "{a: ", "]\n", "}\n", 'a"b', "<>", "[", "]", ", "),
 ]
 
 
@@ -121,7 +124,11 @@ def _both(text: bytes) -> tuple[Any, Reading] | None:
         return None
     if control_character(text) >= 0:
         return None
-    scanned = scan(text, nodes=20_000, depth=100)
+    try:
+        scanned = scan(text, nodes=20_000, depth=100)
+    except TooMuch:
+        assert read_events(text, nodes=20_000, depth=100).mistakes
+        return None
     return None if scanned is None else (scanned, read_events(text, nodes=20_000, depth=100))
 
 
@@ -167,6 +174,14 @@ SEEDS = [
 @pytest.mark.parametrize("seed", range(len(SEEDS)))
 def test_it_takes_what_people_write(seed: int) -> None:
     assert _compare(SEEDS[seed].encode())
+
+
+def test_it_takes_the_examples() -> None:
+    """So the first command that a newcomer types does not wait for PyYAML's import."""
+    examples = list((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+    assert examples
+    for path in examples:
+        assert _compare(path.read_bytes()), path
 
 
 @pytest.mark.parametrize("seed", range(len(SEEDS)))

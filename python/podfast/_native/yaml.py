@@ -17,6 +17,7 @@ from podfast.errors import Unsupported
 __all__ = [
     "Mistake",
     "Reading",
+    "TooMuch",
     "control_character",
     "join_surrogates",
     "place",
