@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Directories in every cgroup hierarchy.
 
-The tree is one for the whole machine. A new directory is somebody else's if only processes that are not ours are in it
-or below, or if its name ends in the number of such a process. It is ours if one of ours is in it, and also if nobody is:
-what stays empty for the whole time of the check is nobody's work.
+The tree is one for the whole machine. A new directory is ours if a process of ours is in it or below. One in which
+nobody is, for the whole time of the check, is ours if it is called podfast-…, unless its name ends in the number of a
+living process that is not ours. All others are somebody else's.
 """
 
 import os
@@ -39,19 +39,19 @@ def _walk(directory: str, view: View, known: Found, found: Found) -> None:
         except OSError:
             continue
         members = None if key in known else _members(path)
-        if members and not members & view.ours.keys():
-            continue
-        if members is not None and _named_by_another(path, view):
+        if members is not None and not _is_ours(path, members, view):
             continue
         inside = "" if members is None else f" ({f'processes {sorted(members)}' if members else 'empty'})"
         found[key] = f"{path}{inside}"
         _walk(path, view, known, found)
 
 
-def _named_by_another(path: str, view: View) -> bool:
+def _is_ours(path: str, members: set[int], view: View) -> bool:
+    if members:
+        return bool(members & view.ours.keys())
     number = re.search(r"\d+$", path)
     pid = int(number[0]) if number else 0
-    return pid in view.processes and pid not in view.ours
+    return "/podfast-" in path and (pid not in view.processes or pid in view.ours)
 
 
 def _inner(directory: str) -> list[str]:

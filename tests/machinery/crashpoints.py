@@ -6,7 +6,9 @@ python -m tests.machinery.crashpoints --operation start-stop --only shim:41:EIO
 """
 
 import argparse
+import contextlib
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +19,7 @@ from tests.machinery.faults import FAULTS, Fault
 from tests.machinery.injector import Outcome
 from tests.machinery.leaks import KINDS, LeakCheck
 from tests.machinery.operations import SUBJECTS, Subject
+from tests.machinery.roots import Roots
 from tests.machinery.view import View
 
 # Not the programs that run in the containers: their calls are their own.
@@ -57,17 +60,32 @@ class Row:
     seconds: float = 0.0
 
 
+@contextlib.contextmanager
+def site(subject: Subject) -> Iterator[Roots]:
+    """Directories in which the operation has run once, so that images and caches are there as in daily use."""
+    with places.directories() as made:
+        operation = subject.operation(made)
+        done = subprocess.run(
+            operation.argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=operation.environ
+        )
+        if done.returncode:
+            raise RuntimeError(f"unharmed, it ends with {done.returncode}: {done.stderr}")
+        subject.recover(made)
+        yield made
+
+
 def points(
     subject: Subject, roles: Iterable[str] = ROLES, faults: Iterable[str] = FAULTS, every: int = 1
 ) -> list[Point]:
     """All points of an operation, or every N-th of each role and fault. Runs it once for each fault."""
-    chosen, found = tuple(roles), []
-    for fault in (FAULTS[name] for name in faults):
-        with places.directories() as made:
+    chosen = tuple(roles)
+    found: list[Point] = []
+    with site(subject) as made:
+        for fault in (FAULTS[name] for name in faults):
             counts = injector.count(subject.operation(made), fault)
             subject.recover(made)
-        for role in chosen:
-            found += [Point(role, k, fault) for k in range(1, counts.get(role, 0) + 1, every)]
+            for role in chosen:
+                found += [Point(role, k, fault) for k in range(1, counts.get(role, 0) + 1, every)]
     return found
 
 
@@ -78,22 +96,21 @@ def spread(all_points: Sequence[Point], number: int) -> list[Point]:
     return [all_points[index * len(all_points) // number] for index in range(number)]
 
 
-def attempt(subject: Subject, point: Point) -> Result:
+def attempt(subject: Subject, point: Point, made: Roots) -> Result:
     """One crash, the recovery, and what is wrong afterwards."""
-    with places.directories() as made:
-        known = frozenset(KINDS["processes"](View(tuple(made))))
-        operation = subject.operation(made)
-        check = LeakCheck(made)
-        outcome = injector.run(operation, point.role, point.k, point.fault)
-        complaints = list(judge(outcome, point))
-        try:
-            subject.recover(made)
-        except Exception as error:
-            complaints.append(f"recovery failed: {error!r}")
-        complaints += map(str, check.wait())
-        if complaints:
-            places.rescue(made, known)
-        return Result(point, outcome, tuple(complaints))
+    known = frozenset(KINDS["processes"](View(tuple(made))))
+    operation = subject.operation(made)
+    check = LeakCheck(made)
+    outcome = injector.run(operation, point.role, point.k, point.fault)
+    complaints = list(judge(outcome, point))
+    try:
+        subject.recover(made)
+    except Exception as error:
+        complaints.append(f"recovery failed: {error!r}")
+    complaints += map(str, check.wait())
+    if complaints:
+        places.rescue(made, known)
+    return Result(point, outcome, tuple(complaints))
 
 
 def judge(outcome: Outcome, point: Point) -> Iterator[str]:
@@ -111,12 +128,16 @@ def judge(outcome: Outcome, point: Point) -> Iterator[str]:
 
 
 def tour(subject: Subject, chosen: Iterable[Point], seconds: float = float("inf")) -> Iterator[Result]:
-    """Attempts them in turn until the time is over."""
+    """Attempts them in turn until the time is over. After a complaint the next one gets directories of its own."""
     end = time.monotonic() + seconds
-    for point in chosen:
-        if time.monotonic() > end:
-            return
-        yield attempt(subject, point)
+    left = list(reversed(list(chosen)))
+    while left and time.monotonic() < end:
+        with site(subject) as made:
+            clean = True
+            while left and clean and time.monotonic() < end:
+                result = attempt(subject, left.pop(), made)
+                clean = not result.complaints
+                yield result
 
 
 def summary(rows: dict[tuple[str, str], Row]) -> str:

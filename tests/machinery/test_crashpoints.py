@@ -98,7 +98,7 @@ def test_a_hang_is_ended_and_told() -> None:
 @pytest.mark.parametrize("point", range(3))
 def test_a_clean_toy_passes_everywhere(point: int) -> None:
     every = crashpoints.points(CLEAN, every=2)[point::3]
-    results = [crashpoints.attempt(CLEAN, chosen) for chosen in every]
+    results = list(crashpoints.tour(CLEAN, every))
     assert not [str(result) for result in results if result.complaints]
     assert sum(result.outcome.fired for result in results) >= 0.9 * len(every)
 
@@ -113,7 +113,7 @@ def test_a_clean_toy_passes_everywhere(point: int) -> None:
 )
 def test_a_bug_is_caught(mode: str, role: str, fault: str, complaint: str) -> None:
     subject = toy(mode)
-    results = (crashpoints.attempt(subject, point) for point in crashpoints.points(subject, [role], [fault]))
+    results = crashpoints.tour(subject, crashpoints.points(subject, [role], [fault]))
     assert any(result.outcome.fired and complaint in " ".join(result.complaints) for result in results)
 
 
