@@ -102,9 +102,20 @@ def test_plain_floor_makes_the_listed_calls(compiled: Callable[[str], Path], roo
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed (Debian: apt-get install strace)")
     floor, stay = compiled("plain"), compiled("stay")
-    # What one round more adds is a round's; the rest is made once.
-    one, three = (counted(floor, stay, tmp_path / str(rounds), rounds) for rounds in (1, 3))
-    per_round = {call: (count - one.get(call, 0)) / 2 for call, count in three.items()}
-    per_round = {call: count for call, count in per_round.items() if count and call not in NOT_COUNTED}
     values = facts()
-    assert per_round == {call: evaluated(expression, values) for call, expression in listed().items()}
+    expected = {call: evaluated(expression, values) for call, expression in listed().items()}
+    # strace counts a call when it returns: an execve whose process is killed meanwhile it misses, and a wait that a
+    # signal interrupts it counts twice. Both are rare; a call too many or too few in the program is always there.
+    for attempt in range(5):
+        per_round = one_round(floor, stay, tmp_path / str(attempt))
+        if per_round == expected:
+            break
+    assert per_round == expected
+
+
+def one_round(floor: Path, stay: Path, folder: Path) -> dict[str, float]:
+    """What one round more adds is a round's; the rest is made once."""
+    folder.mkdir()
+    one, three = (counted(floor, stay, folder / str(rounds), rounds) for rounds in (1, 3))
+    per_round = {call: (count - one.get(call, 0)) / 2 for call, count in three.items()}
+    return {call: count for call, count in per_round.items() if count and call not in NOT_COUNTED}

@@ -221,10 +221,13 @@ int floor_main(int argc, char **argv, const struct floor_ops *ops)
 
     parse(argc, argv);
     floor_args.pid = getpid();
+    /* Whoever wants the end closes standard input: then all is undone, which a signal to the whole group must not prevent. */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     const int child = floor_clone(CLONE_NEWPID | CLONE_NEWNS, NULL, -1);
     if (child == 0)
         _exit(work(ops));
-    signal(SIGINT, SIG_IGN);
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
