@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cffi extension `podfast._native._core`: libpodfast compiled in, called in API mode. setup.py adds sources and include paths."""
+"""The cffi extension `podfast._native._core`: libpodfast compiled in, called in API mode. setup.py adds sources and
+include paths.
+"""
 
 from __future__ import annotations
 

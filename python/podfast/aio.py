@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same pods for asyncio: the engine's one descriptor is added to the running loop, and waiting is awaiting.
 
-    async with podfast.aio.run("pod.yaml") as pod:
-        await pod.wait_ready(timeout=10)
+async with podfast.aio.run("pod.yaml") as pod:
+    await pod.wait_ready(timeout=10)
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def _driver(engine: Engine) -> _Driver:
 
 
 class Pod:
-    """A pod in an asyncio program: while it is here, the loop steps its engine, so containers are restarted as they exit."""
+    """A pod in an asyncio program: while it is here, the loop steps its engine, so containers are restarted as they
+    exit.
+    """
 
     def __init__(self, pod: blocking.Pod) -> None:
         self.blocking = pod  # what does not wait is used from here: name, id, containers, logs without follow
@@ -86,7 +88,9 @@ class Pod:
 
     async def wait_started(self, timeout: float | None = None) -> None:
         supervised = self.blocking._supervised
-        await self._driver.until(lambda: supervised.failure is not None or not supervised.starting, timeout, "the start")
+        await self._driver.until(
+            lambda: supervised.failure is not None or not supervised.starting, timeout, "the start"
+        )
         if supervised.failure is not None:
             raise supervised.failure
 

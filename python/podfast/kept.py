@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a later engine needs of a served pod, as one file of its run directory: the Pod, its plan, the facts of its status."""
+"""What a later engine needs of a served pod, as one file of its run directory: the Pod, its plan, the facts of its
+status.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def write(pod: Pod, plan: PodPlan, facts: Facts) -> bytes:
 
 
 def read(directory: str) -> tuple[Pod, PodPlan, Facts, tuple[int, ...]]:
-    """The pod, its plan, its facts, and the attempt that each container is at. Raises PodfastError when it was not a served pod."""
+    """The pod, its plan, its facts, and the attempt that each container is at. Raises PodfastError when it was not a
+    served pod.
+    """
     try:
         with open(f"{directory}/kept", "rb") as file:
             kept = msgspec.json.decode(file.read(), type=Kept, dec_hook=_number)

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main path, and the handle that users hold.
 
-    text ─spec.load→ Pod ─images.ensure→ images ─plan.build→ PodPlan ─sandbox.create→ Sandbox ─supervise→ PodState ─status.project→ PodStatus
+text ─spec.load→ Pod ─images.ensure→ {reference: Image} ─plan.build→ PodPlan
+     ─sandbox.create→ Sandbox ─supervise→ PodState ─status.project→ PodStatus
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from podfast import images, kept, node, plan, sandbox, spec
@@ -35,8 +36,9 @@ def run(
 ) -> Pod:
     """Start a pod and return when every container has started.
 
-    `manifest` is the text of a v1 Pod, a path to it, a mapping, or a `podfast.spec.model.Pod`. Raises SpecError for mistakes in it, ImageError, StartError when a
-    container does not start, Conflict when the name is in use, WaitTimeout after `timeout` seconds; nothing is left behind then.
+    `manifest` is the text of a v1 Pod, a path to it, a mapping, or a `podfast.spec.model.Pod`. Raises SpecError for
+    mistakes in it, ImageError, StartError when a container does not start, Conflict when the name is in use,
+    WaitTimeout after `timeout` seconds; nothing is left behind then.
     """
     pod = create(manifest, root=root, runroot=runroot, life=life)
     try:
@@ -66,7 +68,12 @@ def create(manifest: Manifest, *, root: str | None = None, runroot: str | None =
     )
     facts = status_facts(specification, names, found, time.time_ns())
     served = life == "served"
-    running = sandbox.create(engine.ground, made, _header(specification, names, life), kept.write(specification, made, facts) if served else b"")
+    running = sandbox.create(
+        engine.ground,
+        made,
+        _header(specification, names, life),
+        kept.write(specification, made, facts) if served else b"",
+    )
     supervised = SupervisedPod(specification, made, running, facts, served=served)
     engine.add(supervised)
     return Pod._of(engine, supervised)
@@ -75,7 +82,8 @@ def create(manifest: Manifest, *, root: str | None = None, runroot: str | None =
 def adopt(pod_id: str, *, root: str | None = None, runroot: str | None = None) -> Pod:
     """Become the engine of a served pod whose engine is gone: same processes, same logs, true exit codes.
 
-    `pod_id` is the whole id, or a unique beginning of it, or a name. Raises NotFound, or Conflict when it has an engine.
+    `pod_id` is the whole id, or a unique beginning of it, or a name. Raises NotFound, or Conflict when it has an
+    engine.
     """
     places = resolve(root, runroot)
     record = node.find(places.runroot, pod_id)
@@ -131,11 +139,13 @@ class Container:
 class Pod:
     """A pod of this process. Made by `podfast.run`; a context manager that stops and removes it.
 
-    Nothing happens behind your back: exits are noticed and containers restarted while one of its methods runs, or when `step()` is
-    called after `fileno()` became readable (podfast.aio does that for you).
+    Nothing happens behind your back: exits are noticed and containers restarted while one of its methods runs, or
+    when `step()` is called after `fileno()` became readable (podfast.aio does that for you).
     """
 
     __slots__ = ("_engine", "_supervised", "containers")
+    _engine: Engine
+    _supervised: SupervisedPod
     containers: Mapping[str, Container]
 
     def __init__(self) -> None:
@@ -147,14 +157,30 @@ class Pod:
         self._engine = engine
         self._supervised = supervised
         self.containers = {
-            container.name: Container(self, index, container.name) for index, container in enumerate(supervised.plan.containers)
+            container.name: Container(self, index, container.name)
+            for index, container in enumerate(supervised.plan.containers)
         }
         return self
 
-    name = property(lambda self: self._supervised.spec.metadata.name, doc="metadata.name")
-    namespace = property(lambda self: self._supervised.spec.metadata.namespace, doc="metadata.namespace")
-    uid = property(lambda self: self._supervised.names.uid, doc="metadata.uid, given by podfast")
-    id = property(lambda self: self._supervised.names.id, doc="podfast's own id: 64 hex digits")
+    @property
+    def name(self) -> str:
+        """metadata.name"""
+        return self._supervised.spec.metadata.name
+
+    @property
+    def namespace(self) -> str:
+        """metadata.namespace"""
+        return self._supervised.spec.metadata.namespace
+
+    @property
+    def uid(self) -> str:
+        """metadata.uid, given by podfast"""
+        return self._supervised.names.uid
+
+    @property
+    def id(self) -> str:
+        """podfast's own id: 64 hex digits"""
+        return self._supervised.names.id
 
     def __repr__(self) -> str:
         return f"<podfast.Pod {self.namespace}/{self.name} {self.id[:12]}>"
@@ -193,7 +219,11 @@ class Pod:
     def wait_ready(self, timeout: float | None = None) -> PodStatus:
         """Until the pod is Ready. Raises PodfastError when it ends before, WaitTimeout after `timeout` seconds."""
         supervised = self._supervised
-        self._drive(lambda: supervised.gone or supervised.state.ready or supervised.state.phase in ("Succeeded", "Failed"), timeout, "becoming ready")
+        self._drive(
+            lambda: supervised.gone or supervised.state.ready or supervised.state.phase in ("Succeeded", "Failed"),
+            timeout,
+            "becoming ready",
+        )
         status = supervised.status()
         if not supervised.state.ready:
             raise PodfastError(f'pod "{self.name}" ended without becoming ready: {status.phase}')
@@ -205,7 +235,7 @@ class Pod:
         self._drive(lambda: supervised.gone or supervised.state.phase in ("Succeeded", "Failed"), timeout, "the pod")
         return supervised.status()
 
-    def _drive(self, done: Any, timeout: float | None, what: str) -> None:
+    def _drive(self, done: Callable[[], bool], timeout: float | None, what: str) -> None:
         if not done():
             self._engine.drive(done, timeout, what)
 
@@ -229,18 +259,22 @@ class Pod:
     ) -> ExecResult:
         """Run a command in a running container and return its exit code, stdout and stderr.
 
-        Raises StartError when it does not start, NotFound when the container is not there or does not run, WaitTimeout after
-        `timeout` seconds (the command is killed then).
+        Raises StartError when it does not start, NotFound when the container is not there or does not run,
+        WaitTimeout after `timeout` seconds (the command is killed then).
         """
         index = self._index(container)
-        return run_exec(Client(self._supervised.names.run_directory), index, container, argv, stdin, env or {}, working_dir, timeout)
+        return run_exec(
+            Client(self._supervised.names.run_directory), index, container, argv, stdin, env or {}, working_dir, timeout
+        )
 
     def logs(
         self, container: str | None = None, *, follow: bool = False, tail: int | None = None
     ) -> Iterator[node.LogLine]:
         """Lines that containers have written, oldest first. With `follow`, until the pod has ended."""
         names = list(self.containers) if container is None else [list(self.containers)[self._index(container)]]
-        return node.read_logs(self._supervised.names.log_directory, names, follow=follow, tail=tail, alive=self._goes_on)
+        return node.read_logs(
+            self._supervised.names.log_directory, names, follow=follow, tail=tail, alive=self._goes_on
+        )
 
     def _goes_on(self) -> bool:
         self.step()
@@ -274,7 +308,9 @@ class Pod:
             self._engine.act(self._supervised, self._supervised.kill)
 
     def stop(self, grace: float | None = None) -> PodStatus:
-        """Stop as Kubernetes would: TERM, then KILL after `grace` seconds (None: the pod's own period); then remove it."""
+        """Stop as Kubernetes would: TERM, then KILL after `grace` seconds (None: the pod's own period); then remove
+        it.
+        """
         if not self.gone:
             self._engine.act(self._supervised, lambda now: self._supervised.stop(now, grace))
         return self._removed(None if grace is None else grace + 30)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is looked up on the machine between a Pod and its plan: host paths, users, mount points. Everything here can fail before anything is made."""
+"""What is looked up on the machine between a Pod and its plan: host paths, users, mount points. Everything here can
+fail before anything is made.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ KINDS = {
 
 
 def hostpaths(pod: Pod) -> None:
-    """Check every hostPath, and make those that are to be made (core/v1, HostPathType). All that is wrong is told at once."""
+    """Check every hostPath, and make those that are to be made (core/v1, HostPathType). All that is wrong is told at
+    once.
+    """
     problems = []
     for index, volume in enumerate(pod.spec.volumes):
         if volume.host_path is None:
@@ -86,11 +90,14 @@ def _identity(pod: Pod, index: int, found: Mapping[str, Image]) -> Identity:
 
 
 def missing_mount_points(pod: Pod, found: Mapping[str, Image]) -> frozenset[int]:
-    """Containers with a read-only root in which a mount point must be made first: they need a writable layer for that."""
+    """Containers with a read-only root in which a mount point must be made first: they need a writable layer for
+    that.
+    """
     return frozenset(
         index
         for index, container in enumerate(pod.spec.containers)
-        if container.security_context.read_only_root_filesystem and _lacks(found[container.image], [mount.mount_path for mount in container.volume_mounts])
+        if container.security_context.read_only_root_filesystem
+        and _lacks(found[container.image], [mount.mount_path for mount in container.volume_mounts])
     )
 
 

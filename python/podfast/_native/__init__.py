@@ -22,7 +22,9 @@ ABI = 1
 lib = cast("Library", _untyped)
 
 if lib.pf_abi() != ABI:
-    raise ImportError(f"podfast's compiled core is of ABI {lib.pf_abi()}, its Python code of ABI {ABI}: install podfast again")
+    raise ImportError(
+        f"podfast's compiled core is of ABI {lib.pf_abi()}, its Python code of ABI {ABI}: install podfast again"
+    )
 
 PROFILE = ffi.string(lib.pf_profile()).decode()
 TREE_FILE, TREE_READ_ONLY, TREE_DEVICES, TREE_RECURSIVE = 1, 2, 4, 8
@@ -30,7 +32,9 @@ NEW_PID = 1
 
 
 class Launcher(NamedTuple):
-    """Descriptors of an engine's launcher: its namespaces and the binaries on its private tmpfs. `user_ns` is -1 for root."""
+    """Descriptors of an engine's launcher: its namespaces and the binaries on its private tmpfs. `user_ns` is -1 for
+    root.
+    """
 
     mount_ns: int
     user_ns: int
@@ -52,7 +56,9 @@ def _raise(err: Error, remedy: str = "") -> NoReturn:
     what = ffi.string(err.what).decode("utf-8", "replace")
     operation, _, thing = what.partition(" ")
     cause = OSError(err.code, os.strerror(err.code), thing)
-    raise SystemFailure(f"{what}: {os.strerror(err.code)}", operation=operation, object=thing, errno=err.code, remedy=remedy) from cause
+    raise SystemFailure(
+        f"{what}: {os.strerror(err.code)}", operation=operation, object=thing, errno=err.code, remedy=remedy
+    ) from cause
 
 
 def encode(plan: object) -> bytes:
@@ -76,7 +82,10 @@ def make_launcher(hierarchies: Sequence[tuple[str, str]], *, uid_map: str = "", 
     out = ffi.new("struct pf_launcher *")
     err = _error()
     if lib.pf_launcher_make(spec, out, err) < 0:
-        _raise(err, "podfast needs root or user namespaces; `podfast doctor` looks closer" if err.code in (1, 13, 28) else "")
+        _raise(
+            err,
+            "podfast needs root or user namespaces; `podfast doctor` looks closer" if err.code in (1, 13, 28) else "",
+        )
     return Launcher(out.mount_ns, out.user_ns, out.shim, out.pause, out.init)
 
 
@@ -91,7 +100,9 @@ def spawn_shim(launcher: Launcher, mount_ns: int, fds: Sequence[int], *, new_pid
 
 
 def undo_replay(root_fd: int, run_fd: int) -> None:
-    """Replay the undo records of the run directory `run_fd`; paths are resolved from `root_fd`, the host's root directory."""
+    """Replay the undo records of the run directory `run_fd`; paths are resolved from `root_fd`, the host's root
+    directory.
+    """
     err = _error()
     if lib.pf_undo_replay(root_fd, run_fd, err) < 0:
         _raise(err)
@@ -194,7 +205,9 @@ def wait(pidfd: int) -> int | None:
 
 
 def exit_status(pidfd: int) -> int | None:
-    """The wait status of any process that has ended and was reaped (PIDFD_GET_INFO, Linux 6.15); None if it is not known."""
+    """The wait status of any process that has ended and was reaped (PIDFD_GET_INFO, Linux 6.15); None if it is not
+    known.
+    """
     status = ffi.new("int *")
     err = _error()
     done = lib.pf_exit_status(pidfd, status, err)

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from podfast.errors import Problem, SpecError, Unsupported
 from podfast.images.model import Identity, Image
-from podfast.plan import cgroups as cgroup_plans
-from podfast.plan import capabilities
-from podfast.plan import model as m
+from podfast.plan import capabilities, cgroups as cgroup_plans, model as m
 from podfast.spec.expand import environment, expand_all
 from podfast.spec.model import Container, Pod
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHM_BYTES = 64 << 20
-# Ping without CAP_NET_RAW, and low ports without CAP_NET_BIND_SERVICE are the safe sysctls a container may rely on; the first is set for it.
+# Ping without CAP_NET_RAW, and low ports without CAP_NET_BIND_SERVICE are the safe sysctls a container may rely on;
+# the first is set for it.
 SYSCTLS = (("sys/net/ipv4/ping_group_range", "0 2147483647"),)
 
 
@@ -31,8 +30,9 @@ def build(
 ) -> m.PodPlan:
     """Everything that will be made for `pod`.
 
-    `identities[i]` is whom container i runs as. `needs_upper` holds containers with a read-only root that lacks a mount point.
-    Raises SpecError for a container without a command, Unsupported for limits that this host cannot keep.
+    `identities[i]` is whom container i runs as. `needs_upper` holds containers with a read-only root that lacks a
+    mount point. Raises SpecError for a container without a command, Unsupported for limits that this host cannot
+    keep.
     """
     trees: dict[tuple[str, int], int] = {}
     spec = pod.spec
@@ -41,10 +41,16 @@ def build(
     resources = [container.resources for container in spec.containers]
     _check_limits(pod, host)
     containers = tuple(
-        _container(pod, index, images[container.image], identities[index], positions, trees, host, names, index in needs_upper)
+        _container(
+            pod, index, images[container.image], identities[index], positions, trees, host, names, index in needs_upper
+        )
         for index, container in enumerate(spec.containers)
     )
-    flags = (m.SERVED if served else 0) | (m.SHARE_PID if spec.share_process_namespace else 0) | (m.ROOTLESS if host.rootless else 0)
+    flags = (
+        (m.SERVED if served else 0)
+        | (m.SHARE_PID if spec.share_process_namespace else 0)
+        | (m.ROOTLESS if host.rootless else 0)
+    )
     hierarchies = () if host.rootless else host.hierarchies
     return m.PodPlan(
         names=names,
@@ -124,7 +130,9 @@ def _container(
         layers=tuple(_tree(trees, layer, layer_flags) for layer in image.layers),
         binds=tuple((_tree(trees, bind.source, layer_flags | m.TREE_RECURSIVE), bind.target) for bind in image.binds),
         mounts=tuple(
-            m.MountPlan(positions[mount.name], mount.mount_path.lstrip("/"), m.MOUNT_READ_ONLY if mount.read_only else 0)
+            m.MountPlan(
+                positions[mount.name], mount.mount_path.lstrip("/"), m.MOUNT_READ_ONLY if mount.read_only else 0
+            )
             for mount in sorted(container.volume_mounts, key=lambda mount: mount.mount_path.count("/"))
         ),
         argv=argv,
@@ -187,9 +195,7 @@ def candidates(program: str, search_path: str) -> tuple[str, ...]:
 
 def _files(hostname: str) -> tuple[m.FilePlan, ...]:
     hosts = (
-        "# Made by podfast for this pod.\n"
-        f"127.0.0.1\tlocalhost {hostname}\n"
-        "::1\tlocalhost ip6-localhost ip6-loopback\n"
+        f"# Made by podfast for this pod.\n127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
     )
     return (
         m.FilePlan("hosts", hosts, "etc/hosts"),

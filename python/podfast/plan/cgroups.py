@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Resources → cgroup directories and what is written into them, for v1, v2 and hybrid hosts.
 
-v1: only hierarchies that a limit of this pod needs; the shim joins the pod's pids group, so that all it forks is born there.
-v2: one tree; processes are cloned into their group. A v2 tree without controllers (hybrid hosts) still tracks processes:
-it is what `cgroup.kill` empties. Conversions are the kubelet's (pkg/kubelet/cm/helpers_linux.go) and runc's for cpu.weight.
+v1: only hierarchies that a limit of this pod needs; the shim joins the pod's pids group, so that all it forks is born
+there. v2: one tree; processes are cloned into their group. A v2 tree without controllers (hybrid hosts) still tracks
+processes: it is what `cgroup.kill` empties. Conversions are the kubelet's (pkg/kubelet/cm/helpers_linux.go), and runc's
+for cpu.weight.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def quota(millicores: int) -> int:
     return max(MIN_QUOTA_US, millicores * PERIOD_US // 1000)
 
 
-def _legacy(index: int, hierarchy: Hierarchy, pod: str, resources: Sequence[Resources], by_pids: bool) -> list[CgroupPlan]:
+def _legacy(
+    index: int, hierarchy: Hierarchy, pod: str, resources: Sequence[Resources], by_pids: bool
+) -> list[CgroupPlan]:
     view = hierarchy.name
     plans = []
     if "pids" in hierarchy.controllers:

@@ -20,7 +20,16 @@ VOLUME_TREE, VOLUME_DISK, VOLUME_MEMORY = 0, 1, 2
 # pf_mount.flags
 MOUNT_READ_ONLY = 1
 # pf_container.flags
-AUTOSTART, ROOT_READ_ONLY, ROOT_UPPER, UPPER_MEMORY, PRIVILEGED, NO_NEW_PRIVS, SECCOMP, INIT = 1, 2, 4, 8, 16, 32, 64, 128
+AUTOSTART, ROOT_READ_ONLY, ROOT_UPPER, UPPER_MEMORY, PRIVILEGED, NO_NEW_PRIVS, SECCOMP, INIT = (
+    1,
+    2,
+    4,
+    8,
+    16,
+    32,
+    64,
+    128,
+)
 
 
 class Hierarchy(Struct, frozen=True):
@@ -140,7 +149,7 @@ class PodPlan(Struct, frozen=True):
 
     @property
     def passes_trees(self) -> bool:
-        """Whether trees reach the shim as descriptors; without root it opens them itself, in its own mount namespace."""
+        """Whether trees reach the shim as descriptors; without root it opens them itself."""
         return not self.flags & ROOTLESS
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Served pods change hands: a new engine for a living shim, a new shim for living containers.
 
-What a pod is stands in its run directory as `kept`: the message that the shim got, and the Pod and plan it was made from.
+What a pod is stands in its run directory as `kept`: the message that the shim got, and the Pod and plan it was made
+from.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ def new_shim(ground: Ground, plan: PodPlan, run_fd: int, pod_fd: int) -> Sandbox
 
 
 def _pause(run_fd: int, n_containers: int) -> int:
-    """A pidfd of the pod's pause, whose mount namespace the new shim works in; -1 when it is dead. The shim checks that it is the one."""
+    """A pidfd of the pod's pause, whose mount namespace the new shim works in; -1 when it is dead. The shim checks
+    that it is the one.
+    """
     fd = os.open("exit", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=run_fd)
     try:
         slot = os.pread(fd, EXIT_SLOT, EXIT_SLOT * n_containers)

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from podfast.errors import NotFound, PodfastError, StartError, WaitTimeout
+from podfast.errors import NotFound, PodfastError, WaitTimeout
 from podfast.sandbox import protocol
 from podfast.sandbox.failure import explain
 from podfast.sandbox.protocol import Message, receive, send
@@ -101,10 +101,12 @@ class Client:
         stdio: tuple[int, int, int] | None = None,
         size: tuple[int, int] = (24, 80),
     ) -> Exec:
-        """Start a command in container `index`: on three descriptors, or on a terminal of `size` (rows, columns) without them.
+        """Start a command in container `index`: on three descriptors, or on a terminal of `size` (rows, columns)
+        without them.
 
-        It gets the container's environment, with `variables` ("K=V") on top, and its working directory unless told another.
-        Raises StartError (126, 127, …) when it does not start, NotFound when pod or container is not running.
+        It gets the container's environment, with `variables` ("K=V") on top, and its working directory unless told
+        another. Raises StartError (126, 127, …) when it does not start, NotFound when pod or container is not
+        running.
         """
         flags = protocol.EXEC_TTY if stdio is None else 0
         payload = protocol.exec_payload(argv, variables, workdir, flags, size)
@@ -147,6 +149,4 @@ def _not_started(container: str, argv: Sequence[str], answer: Message) -> Except
     stage = protocol.STAGES[answer.stage]
     if stage == "join" and answer.error == 3:
         return NotFound(f'container "{container}" is not running')
-    failure = explain(container, stage, answer.error, answer.value, argv[0])
-    return failure
-
+    return explain(container, stage, answer.error, answer.value, argv[0])

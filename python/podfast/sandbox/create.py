@@ -24,7 +24,9 @@ BACKLOG = 16
 
 
 class Sandbox:
-    """One pod's shim, seen from its engine: a connection, a pidfd, the run directory. Made by `create` and `adopt` only."""
+    """One pod's shim, seen from its engine: a connection, a pidfd, the run directory. Made by `create` and `adopt`
+    only.
+    """
 
     def __init__(self, ground: Ground, names: Names, connection: socket.socket, shim_pidfd: int, run_fd: int) -> None:
         self.ground = ground
@@ -115,9 +117,19 @@ def create(ground: Ground, plan: PodPlan, header: dict[str, object], kept: bytes
 
 
 def _failure(operation: str, thing: str, error: OSError) -> SystemFailure:
-    remedy = "the disk is full" if error.errno == errno.ENOSPC else "raise the limit of open files" if error.errno == errno.EMFILE else ""
+    remedy = (
+        "the disk is full"
+        if error.errno == errno.ENOSPC
+        else "raise the limit of open files"
+        if error.errno == errno.EMFILE
+        else ""
+    )
     return SystemFailure(
-        f"cannot {operation}: {error.filename or thing}: {error.strerror}", operation=operation, object=thing, errno=error.errno or 0, remedy=remedy
+        f"cannot {operation}: {error.filename or thing}: {error.strerror}",
+        operation=operation,
+        object=thing,
+        errno=error.errno or 0,
+        remedy=remedy,
     )
 
 
@@ -210,7 +222,9 @@ def listen(run_fd: int) -> socket.socket:
 def _start(ground: Ground, plan: PodPlan, run_fd: int, pod_fd: int, opened: list[int]) -> Sandbox:
     """The first shim of a pod, which makes everything."""
     exits = os.open("exit", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=run_fd)
-    os.write(exits, bytes(EXIT_SLOT * (len(plan.containers) + 1)))  # written, not only sized: the space is there when it is needed
+    os.write(
+        exits, bytes(EXIT_SLOT * (len(plan.containers) + 1))
+    )  # written, not only sized: the space is there when it is needed
     os.close(exits)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs, listen(run_fd) as listener:
@@ -225,7 +239,9 @@ def _start(ground: Ground, plan: PodPlan, run_fd: int, pod_fd: int, opened: list
         trees = opened[-len(plan.trees) :] if plan.trees and plan.passes_trees else []
         fds = [theirs.fileno(), listener.fileno(), plan_fd, *descriptors(ground, plan, run_fd, pod_fd, state), *trees]
         try:
-            pidfd = _native.spawn_shim(ground.launcher, ground.launcher.mount_ns, fds, new_pid=not plan.flags & m.SERVED)
+            pidfd = _native.spawn_shim(
+                ground.launcher, ground.launcher.mount_ns, fds, new_pid=not plan.flags & m.SERVED
+            )
         except BaseException:
             ours.close()
             raise

@@ -33,7 +33,12 @@ def run_exec(
         try:
             variables = [f"{key}={value}" for key, value in env.items()]
             running = client.start_exec(
-                index, container, argv, variables=variables, workdir=working_dir, stdio=(theirs[0], theirs[1], theirs[2])
+                index,
+                container,
+                argv,
+                variables=variables,
+                workdir=working_dir,
+                stdio=(theirs[0], theirs[1], theirs[2]),
             )
         finally:
             for fd in theirs:

@@ -40,7 +40,9 @@ WHERE = {
 
 
 def explain(container: str, stage: str, code: int, index: int, program: str, detail: str = "") -> StartError:
-    """The error to raise for a container (or, with an empty name, a pod) that did not start; its cause is the OSError."""
+    """The error to raise for a container (or, with an empty name, a pod) that did not start; its cause is the
+    OSError.
+    """
     cause = OSError(code, os.strerror(code)) if code else None
     exit_code, reason = 128, "StartError"
     whom = f'container "{container}"' if container else "the pod"
@@ -57,7 +59,14 @@ def explain(container: str, stage: str, code: int, index: int, program: str, det
         message += f": {detail}"
     if code == errno.ENOSPC:
         message += " (the disk is full)"
-    error = StartError(f"{whom} did not start: {message}", container=container, stage=stage, errno=code, exit_code=exit_code, reason=reason)
+    error = StartError(
+        f"{whom} did not start: {message}",
+        container=container,
+        stage=stage,
+        errno=code,
+        exit_code=exit_code,
+        reason=reason,
+    )
     error.__cause__ = cause
     return error
 

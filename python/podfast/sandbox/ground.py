@@ -8,7 +8,7 @@ import os
 from podfast import _native
 from podfast.errors import SystemFailure, Unsupported
 from podfast.places import Places
-from podfast.plan.model import HostFacts
+from podfast.plan.model import Hierarchy, HostFacts
 from podfast.sandbox import host
 
 
@@ -42,7 +42,8 @@ class Ground:
         if not self.facts.rootless:
             host.enable_controllers(self.facts)
         self.hierarchies = [
-            self._keep(os.open(hierarchy.base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) for hierarchy in self._used_hierarchies()
+            self._keep(os.open(hierarchy.base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            for hierarchy in self._used_hierarchies()
         ]
         self.launcher = self._launcher()
         for fd in self.launcher:
@@ -51,7 +52,7 @@ class Ground:
         with open(f"/proc/self/fd/{self.proc}/sys/kernel/random/boot_id", encoding="ascii") as file:
             self.boot_id = file.read().strip()
 
-    def _used_hierarchies(self) -> tuple[host.Hierarchy, ...]:
+    def _used_hierarchies(self) -> tuple[Hierarchy, ...]:
         return () if self.facts.rootless else self.facts.hierarchies
 
     def _launcher(self) -> _native.Launcher:
@@ -75,7 +76,11 @@ class Ground:
                 os.fchmod(fd, mode)
         except OSError as error:
             raise SystemFailure(
-                f"cannot use {path}: {error.strerror}", operation="open", object=path, errno=error.errno or 0, remedy="see --root and --runroot"
+                f"cannot use {path}: {error.strerror}",
+                operation="open",
+                object=path,
+                errno=error.errno or 0,
+                remedy="see --root and --runroot",
             ) from error
         return fd
 

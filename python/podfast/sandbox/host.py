@@ -6,13 +6,14 @@ from __future__ import annotations
 import os
 import stat
 
-from podfast.plan.model import HostFacts, Hierarchy
+from podfast.plan.model import Hierarchy, HostFacts
 
 # SECURITY.md's lists follow the runtime spec's defaults (OCI runtime-spec, config-linux.md) and containerd's additions.
 MASKED = (
-    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
-    "/proc/timer_list", "/proc/timer_stats", "/proc/kmsg", "/sys/devices/virtual/powercap", "/sys/firmware", "/sys/kernel/debug",
-    "/sys/kernel/tracing", "/sys/kernel/security", "/sys/fs/bpf", "/sys/fs/pstore",
+    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+    "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/proc/kmsg",
+    "/sys/devices/virtual/powercap", "/sys/firmware", "/sys/kernel/debug", "/sys/kernel/tracing",
+    "/sys/kernel/security", "/sys/fs/bpf", "/sys/fs/pstore",
 )  # fmt: skip
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
@@ -50,8 +51,8 @@ def devices() -> tuple[str, ...]:
 def hierarchies() -> tuple[Hierarchy, ...]:
     """The cgroup hierarchies that are mounted, in the order of the mount table.
 
-    A v1 hierarchy is used below the directory that this process is in, so that limits set on us hold for our pods too. In the v2
-    tree that is not possible (cgroup v2, "no internal processes"): there pods are made at its top.
+    A v1 hierarchy is used below the directory that this process is in, so that limits set on us hold for our pods
+    too. In the v2 tree that is not possible (cgroup v2, "no internal processes"): there pods are made at its top.
     """
     own = _own_groups()
     found = []
@@ -108,7 +109,9 @@ def enable_controllers(facts: HostFacts) -> None:
 
 
 def _capabilities(rootless: bool) -> int:
-    """What containers can be given: the bounding set, and of it what we hold, unless a user namespace gives us all of it."""
+    """What containers can be given: the bounding set, and of it what we hold, unless a user namespace gives us all of
+    it.
+    """
     sets = {}
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         for line in file:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The messages between engine, shim and clients (native/include/podfast.h): one packet each, a fixed header, then a payload."""
+"""The messages between engine, shim and clients (native/include/podfast.h): one packet each, a fixed header, then a
+payload.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import array
 import socket
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from podfast._native import ABI
 
@@ -20,8 +23,9 @@ ASK_STOP, ASK_KILL, ASK_REMOVE = 1, 2, 3
 EXEC_TTY, EXEC_STDIN = 1, 2
 
 STAGES = (
-    "none", "clone", "cgroup", "namespace", "root", "bind", "dev", "proc", "sys", "mask", "volume", "file", "join", "verify", "cgroup-view",
-    "pivot", "stdio", "keyring", "workdir", "ids", "capabilities", "seccomp", "exec", "pause", "plan", "state", "log", "network", "tty", "died",
+    "none", "clone", "cgroup", "namespace", "root", "bind", "dev", "proc", "sys", "mask", "volume", "file", "join",
+    "verify", "cgroup-view", "pivot", "stdio", "keyring", "workdir", "ids", "capabilities", "seccomp", "exec",
+    "pause", "plan", "state", "log", "network", "tty", "died",
 )  # fmt: skip
 
 HEADER = struct.Struct("<IHHIiiiiiQ")
@@ -31,7 +35,7 @@ MAX = 65536
 FD = array.array("i")
 
 
-class Message(NamedTuple):
+class Message(Struct, frozen=True):
     """One packet. `fds` belong to the receiver. `wall_ns` is when it happened, nanoseconds since 1970."""
 
     type: int
@@ -48,13 +52,16 @@ class Message(NamedTuple):
 
 
 def pack(message: Message) -> bytes:
-    return HEADER.pack(MAGIC, *message[:9]) + message.payload
+    fields = (message.type, message.flags, message.tag, message.index, message.attempt, message.value, message.stage)
+    return HEADER.pack(MAGIC, *fields, message.error, message.wall_ns) + message.payload
 
 
 def send(connection: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
     """Raises OSError when the other side is gone."""
     if fds:
-        connection.sendmsg([pack(message)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))], socket.MSG_NOSIGNAL)
+        connection.sendmsg(
+            [pack(message)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))], socket.MSG_NOSIGNAL
+        )
     else:
         connection.send(pack(message), socket.MSG_NOSIGNAL)
 
@@ -70,13 +77,15 @@ def receive(connection: socket.socket) -> Message | None:
         return None
     if len(data) < HEADER.size or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
         raise ConnectionError("a damaged packet from podfast-shim")
-    magic, *fields = HEADER.unpack_from(data)
+    magic, kind, about, tag, index, attempt, value, stage, error, wall = HEADER.unpack_from(data)
     if magic != MAGIC:
         raise ConnectionError("podfast-shim is of another version of podfast")
-    return Message(*fields, payload=data[HEADER.size :], fds=tuple(fds))
+    return Message(kind, about, tag, index, attempt, value, stage, error, wall, data[HEADER.size :], tuple(fds))
 
 
-def exec_payload(argv: Sequence[str], variables: Sequence[str], workdir: str, flags: int, size: tuple[int, int]) -> bytes:
+def exec_payload(
+    argv: Sequence[str], variables: Sequence[str], workdir: str, flags: int, size: tuple[int, int]
+) -> bytes:
     """What EXEC carries. Raises ValueError when it is more than a packet holds, or a text holds a NUL."""
     texts = [text.encode("utf-8", "surrogateescape") for text in (*argv, *variables, workdir)]
     if any(b"\0" in text for text in texts):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine: one pollable descriptor and `step()`.
 
-It never blocks and owns no loop. The descriptor is an epoll of the pods' sockets, their shims' pidfds and one timer; whoever holds
-the engine polls it and calls `step()`. The blocking API does so with `drive`; `podfast.aio` hands the descriptor to asyncio.
+It never blocks and owns no loop. The descriptor is an epoll of the pods' sockets, their shims' pidfds and one timer;
+whoever holds the engine polls it and calls `step()`. The blocking API does so with `drive`; `podfast.aio` hands the
+descriptor to asyncio.
 """
 
 from __future__ import annotations
@@ -142,7 +143,9 @@ class Engine:
             if not pod.served:
                 self.act(pod, pod.kill)
         try:
-            self.drive(lambda: all(pod.served for pod in self.pods.values()), timeout=10, what="removing the engine's pods")
+            self.drive(
+                lambda: all(pod.served for pod in self.pods.values()), timeout=10, what="removing the engine's pods"
+            )
         except WaitTimeout:
             pass  # a process in uninterruptible sleep: its shim goes on without us
         for pod in list(self.pods.values()):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One pod between its shim and the lifecycle: messages → events → actions → messages, and the status that others read."""
+"""One pod between its shim and the lifecycle: messages → events → actions → messages, and the status that others
+read.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from podfast import _native, lifecycle
-from podfast import status as statuses
+from podfast import _native, lifecycle, status as statuses
 from podfast.errors import PodfastError, StartError
 from podfast.sandbox import new_shim, protocol
 from podfast.sandbox.failure import explain
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 class SupervisedPod:
     """The engine's side of a pod. Not thread-safe by itself: the engine's lock is held around every call."""
 
-    def __init__(self, spec: Pod, plan: PodPlan, sandbox: Sandbox, facts: Facts, *, served: bool, attempts: Sequence[int] = ()) -> None:
+    def __init__(
+        self, spec: Pod, plan: PodPlan, sandbox: Sandbox, facts: Facts, *, served: bool, attempts: Sequence[int] = ()
+    ) -> None:
         self.spec = spec
         self.plan = plan
         self.sandbox = sandbox
@@ -89,7 +92,12 @@ class SupervisedPod:
             code = os.waitstatus_to_exitcode(message.value)
             unknown = bool(message.flags & protocol.EXIT_UNKNOWN)
             event = lifecycle.ContainerExited(
-                index, attempt, exit_code=code if code >= 0 else 128 - code, signal=max(0, -code), oom_killed=bool(message.flags & protocol.EXIT_OOM), unknown=unknown
+                index,
+                attempt,
+                exit_code=code if code >= 0 else 128 - code,
+                signal=max(0, -code),
+                oom_killed=bool(message.flags & protocol.EXIT_OOM),
+                unknown=unknown,
             )
             self._happen(event, now, message.wall_ns)
         elif kind == protocol.READY:
@@ -115,7 +123,9 @@ class SupervisedPod:
         error = explain(container.name, stage, message.error, message.value, container.argv[0], detail)
         if self.failure is None and message.attempt == 0:
             self.failure = error
-        event = lifecycle.StartFailed(message.index, message.attempt, reason=error.reason, message=str(error), exit_code=error.exit_code)
+        event = lifecycle.StartFailed(
+            message.index, message.attempt, reason=error.reason, message=str(error), exit_code=error.exit_code
+        )
         self._happen(event, now, message.wall_ns)
 
     def _requested(self, message: Message, now: float) -> None:
@@ -125,7 +135,9 @@ class SupervisedPod:
             self.kill(now)
 
     def shim_died(self, now: float) -> Sandbox | None:
-        """Whatever the shim could still say has been read. A served pod gets a new one, which is returned; any other is undone here."""
+        """Whatever the shim could still say has been read. A served pod gets a new one, which is returned; any other
+        is undone here.
+        """
         self.read(now)
         if self.gone:
             return None
@@ -206,9 +218,17 @@ class SupervisedPod:
         self.sandbox.close()
 
     def publish(self) -> None:
-        """Replace status.json, when something changed: one rename, so that a reader sees the old or the new one whole."""
+        """Replace status.json, when something changed: one rename, so that a reader sees the old or the new one
+        whole.
+        """
         state = self.state
-        if self.gone or self._published is state or (self.starting and self.failure is None) or state.removing or state.killing:
+        if (
+            self.gone
+            or self._published is state
+            or (self.starting and self.failure is None)
+            or state.removing
+            or state.killing
+        ):
             return
         self._published = state
         run_fd = self.sandbox.run_fd
