@@ -32,7 +32,6 @@ def test_term_together_then_kill_then_removal() -> None:
     assert world.deadline() == world.now + 30
     assert world.exit(1, 0) == ()
     assert world.until_deadline() == (SignalContainer(0, KILL), SignalContainer(2, KILL))
-    assert world.deadline() is None
     assert world.exit(0, 137, signal=9) == ()
     assert world.exit(2, 137, signal=9) == (RemoveSandbox(),)
     assert world.phase() == "Failed"
@@ -64,6 +63,7 @@ def test_no_grace_kills_at_once(grace: float, asked: float | None) -> None:
     world = World(grace=grace)
     world.start()
     assert world.happen(StopRequested(asked)) == (SignalContainer(0, KILL),)
+    assert world.exit(code=137) == (RemoveSandbox(),)
     assert world.deadline() is None
 
 
@@ -134,6 +134,32 @@ def test_the_grace_period_ends_for_a_container_that_is_just_being_started() -> N
     world = World()
     world.happen(StopRequested(1.0))
     assert world.until_deadline() == (SignalContainer(0, KILL),)
+
+
+def test_a_pod_is_removed_around_a_process_that_does_not_die() -> None:
+    world = World(containers=2)
+    world.start(0)
+    world.happen(StopRequested(1.0))
+    assert world.until_deadline() == (SignalContainer(0, KILL), SignalContainer(1, KILL))
+    killed = world.now
+    assert world.until_deadline() == (RemoveSandbox(),)
+    assert world.now == killed + 2.0
+    assert world.deadline() is None
+    # What is still told is taken down, and nothing is done about it.
+    assert world.start(1) == ()
+    assert world.exit(1, 137) == ()
+    world.happen(SandboxGone())
+    assert [world.terminated(index).reason for index in range(2)] == ["ContainerStatusUnknown", "Error"]
+    assert world.phase() == "Failed"
+
+
+def test_a_pod_without_its_sandbox_is_removed_around_a_process_that_does_not_die() -> None:
+    world = World()
+    world.start()
+    world.happen(PauseDied())
+    assert world.deadline() is None
+    world.happen(StopRequested())
+    assert world.until_deadline() == (RemoveSandbox(),)
 
 
 # ---- the reasons of an end ----

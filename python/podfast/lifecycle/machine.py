@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from podfast.lifecycle import back_off
 from podfast.lifecycle.model import (
+    KILL_PATIENCE,
     Action,
     ContainerExited,
     ContainerStarted,
@@ -70,12 +71,18 @@ def step(rules: Rules, state: PodState, event: Event, now: float, wall: int) -> 
     if state.gone:
         return state, ()
     changed, actions = _HANDLERS[type(event)](rules, state, event, now, wall)
-    if changed is state and not actions:
-        return state, ()
-    if changed.stopping and not changed.removing and not any(container.alive for container in changed.containers):
-        changed = replace(changed, removing=True, kill_at=None)
+    if changed.stopping and not changed.removing and _is_over(changed, now):
+        changed = replace(changed, removing=True, kill_at=None, remove_at=None)
         actions = (*actions, RemoveSandbox())
+    if changed is state:
+        return state, actions
     return settle(rules, changed, wall), actions
+
+
+def _is_over(state: PodState, now: float) -> bool:
+    """Whether nothing is left to wait for. A process in uninterruptible sleep does not hold up the pod for ever."""
+    stuck = state.remove_at is not None and state.remove_at <= now
+    return stuck or not any(container.alive for container in state.containers)
 
 
 # ---- the sandbox ----
@@ -96,7 +103,9 @@ def _pause_died(rules: Rules, state: PodState, event: PauseDied, now: float, wal
         return replace(state, broken=True), ()
     actions = () if state.killing else _signal(state, _KILL, lambda container: container.alive)
     message = "The infra container (pause) died, and all containers of the pod were killed"
-    state = replace(state, broken=True, killing=True, kill_at=None, reason="SandboxChanged", message=message)
+    if state.stopping and not state.killing:
+        state = replace(state, kill_at=None, remove_at=now + KILL_PATIENCE)
+    state = replace(state, broken=True, killing=True, reason="SandboxChanged", message=message)
     return _no_restarts(state), actions
 
 
@@ -106,8 +115,8 @@ def _sandbox_gone(rules: Rules, state: PodState, event: SandboxGone, now: float,
         container if not container.alive else _ended(container, 137, _UNKNOWN, _NOT_LOCATED, 0, wall)
         for container in _no_restarts(state).containers
     )
-    state = replace(_end_sandbox(state, wall), containers=containers, gone=True, removing=True, kill_at=None)
-    return state, ()
+    state = replace(_end_sandbox(state, wall), containers=containers, gone=True, removing=True)
+    return replace(state, kill_at=None, remove_at=None), ()
 
 
 def _end_sandbox(state: PodState, wall: int) -> PodState:
@@ -130,6 +139,8 @@ def _started(rules: Rules, state: PodState, event: ContainerStarted, now: float,
         restart_count=max(container.restart_count, event.attempt),
     )
     state = _with(state, event.index, container)
+    if state.removing:
+        return state, ()
     if state.killing:
         return state, (SignalContainer(event.index, _KILL),)
     if state.stopping:
@@ -224,26 +235,27 @@ def _stop(rules: Rules, state: PodState, event: StopRequested, now: float, wall:
         if state.killing or state.kill_at is None or kill_at >= state.kill_at:
             return state, ()
         return replace(state, kill_at=kill_at, grace=grace), ()
-    actions = () if state.killing else _signal(state, _TERM, lambda container: container.running)
-    kill_at_or_none = None if state.killing else kill_at
-    state = replace(state, stopping=True, stop_at=wall, grace=grace, kill_at=kill_at_or_none)
+    if state.killing:  # its sandbox died
+        return _kill(rules, state, event, now, wall)
+    actions = _signal(state, _TERM, lambda container: container.running)
+    state = replace(state, stopping=True, stop_at=wall, grace=grace, kill_at=kill_at)
     return _no_restarts(state), actions
 
 
 def _kill(rules: Rules, state: PodState, event: KillRequested | StopRequested, now: float, wall: int) -> Step:
-    if state.stopping and state.killing:
+    if state.removing or (state.stopping and state.killing):
         return state, ()
     # Those that are being started are killed, too: the shim may already have made the process.
     actions = () if state.killing else _signal(state, _KILL, lambda container: container.alive)
     if not state.stopping:
         state = _no_restarts(replace(state, stopping=True, stop_at=wall))
-    return replace(state, killing=True, kill_at=None, grace=0.0), actions
+    return replace(state, killing=True, kill_at=None, remove_at=now + KILL_PATIENCE, grace=0.0), actions
 
 
 def _tick(rules: Rules, state: PodState, event: Tick, now: float, wall: int) -> Step:
     if state.kill_at is not None and state.kill_at <= now:
         actions = _signal(state, _KILL, lambda container: container.alive)
-        return replace(state, killing=True, kill_at=None), actions
+        return replace(state, killing=True, kill_at=None, remove_at=now + KILL_PATIENCE), actions
     started: tuple[Action, ...] = ()
     for index, container in enumerate(state.containers):
         if container.restart_at is not None and container.restart_at <= now:

@@ -19,6 +19,8 @@ RestartPolicy = Literal["Always", "OnFailure", "Never"]
 
 # The kubelet forgets a container's back-off when it ran for longer than this (kubelet.go, `HasExpiredFunc`; KEP-4603).
 BACK_OFF_RESET = 600.0
+# How many seconds after KILL a container counts as stuck: the pod is then removed around it.
+KILL_PATIENCE = 2.0
 
 
 class ContainerRules(Struct, frozen=True):
@@ -135,7 +137,7 @@ class SignalContainer(Struct, frozen=True, gc=False):
 
 
 class RemoveSandbox(Struct, frozen=True, gc=False):
-    """Undo the pod. Every container has ended; this is the last action of a pod."""
+    """Undo the pod, the last action of all: every container has ended, or has not although it was killed 2 s ago."""
 
 
 Action = StartContainer | SignalContainer | RemoveSandbox
@@ -216,8 +218,10 @@ class ContainerState(Struct, frozen=True):
 class PodState(Struct, frozen=True):
     """A pod. `deadline`: the monotonic time at which `Tick` is due, None while nothing waits.
 
-    `ready`: every container runs (podfast has no readiness probes yet). Times called `*_changed` and `*_at` are wall,
-    0 for never. `reason` and `message` say why a pod failed when its containers do not.
+    `kill_at`, `remove_at`: the monotonic times at which a pod that stops is killed, and removed at the latest.
+
+    `ready`: every container runs (podfast has no readiness probes yet). `created_at`, `stop_at` and
+    `*_changed` are wall times, 0 for never. `reason` and `message` say why a pod failed when its containers do not.
     """
 
     phase: Phase
@@ -226,6 +230,7 @@ class PodState(Struct, frozen=True):
     stopping: bool = False
     killing: bool = False
     kill_at: float | None = None
+    remove_at: float | None = None
     deadline: float | None = None
     sandbox_ready: bool = False
     sandbox_changed: int = 0

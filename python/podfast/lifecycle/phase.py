@@ -53,6 +53,5 @@ def _deadline(state: PodState) -> float | None:
     if state.gone:
         return None
     times = [container.restart_at for container in state.containers if container.restart_at is not None]
-    if state.kill_at is not None:
-        times.append(state.kill_at)
+    times += [time for time in (state.kill_at, state.remove_at) if time is not None]
     return min(times, default=None)
