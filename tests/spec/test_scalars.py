@@ -145,6 +145,7 @@ def test_tags_that_are_refused(text: str) -> None:
     assert "tag" in mistake.message
 
 
+# A key in YAML may be 1024 characters long, escapes as written; no key of a Pod comes near.
 _SAFE_TEXT = st.text(
     st.characters(
         exclude_categories=["Cs"],
@@ -158,7 +159,7 @@ _JSON = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | _SAFE_TEXT,
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(_SAFE_TEXT.filter(lambda key: len(key) < 500), inner, max_size=4)
+        st.lists(inner, max_size=4) | st.dictionaries(_SAFE_TEXT.filter(lambda key: len(key) < 150), inner, max_size=4)
     ),
     max_leaves=20,
 )
