@@ -92,18 +92,33 @@ static int make_layer(const struct shim *shim, uint32_t index, struct container 
     return 0;
 }
 
-static void drop_layer(uint32_t index, int attempt) {
+static void empty_trash(void *argument) {
+    char (*names)[160] = argument;
+    for (int i = 0; i < 2; i++)
+        if (names[i][0]) pf_remove_tree(PF_FD_TRASH, names[i], NULL);
+    sys_exit(0);
+}
+
+// The last attempt's writable layer goes to the trash by a rename, on the host's side (the pod's own mount of the directory would be another
+// mount to rename(2)); a child of its own empties it, however large it is.
+static void drop_layer(struct shim *shim, uint32_t index, int attempt) {
+    static char names[2][160];
     char from[48];
     size_t n = pf_digits(from, index);
     from[n++] = '.';
     n += pf_digits(from + n, (uint32_t)attempt);
-    strcpy(from + n, ".u");
-    struct pf_err err;
-    PF_FD state = sys_openat(AT_FDCWD, "/pod/state", O_RDONLY | O_DIRECTORY, 0);
-    if (state < 0) return;
-    pf_remove_tree(state, from, &err);
-    from[n + 1] = 'w';
-    pf_remove_tree(state, from, &err);
+    const char *path = plan_text(shim, shim->plan->state_name);
+    PF_FD state = sys_openat2(PF_FD_ROOT, path, O_RDONLY | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    for (int i = 0; i < 2 && state >= 0; i++) {
+        strcpy(from + n, i ? ".w" : ".u");
+        const char *id = plan_text(shim, shim->plan->trash_name);
+        names[i][0] = 0;
+        if (strlen(id) + strlen(from) + 2 > sizeof names[i]) continue;
+        strcpy(stpcpy(stpcpy(names[i], id), "-"), from);
+        if (sys_renameat(state, from, PF_FD_TRASH, names[i]) < 0) names[i][0] = 0;
+    }
+    int pidfd;
+    if (state >= 0 && (names[0][0] || names[1][0]) && start_child(shim, 0, -1, &pidfd, empty_trash, names) > 0) watch(shim, pidfd, KIND_CLEANER, (uint32_t)pidfd);
 }
 
 static int make_pipes(struct container *container, int autostart, int report[2], int go[2]) {
@@ -137,7 +152,7 @@ void container_start(struct shim *shim, uint32_t index, int attempt, int autosta
     struct pf_report why = {0};
     int report[2], go[2];
     if (container->phase != PHASE_IDLE && container->phase != PHASE_ENDED) return; // a repeated request never starts a second process
-    if (container->phase == PHASE_ENDED && (plan_container(shim, index)->flags & PF_C_ROOT_UPPER)) drop_layer(index, container->attempt);
+    if (container->phase == PHASE_ENDED && (plan_container(shim, index)->flags & PF_C_ROOT_UPPER)) drop_layer(shim, index, container->attempt);
     container->attempt = attempt;
     container->status_known = container->status = 0;
     container->failed_stage = 0;
@@ -193,15 +208,7 @@ void container_report(struct shim *shim, uint32_t index) {
         tell_failure(shim, (int32_t)index, &report, NULL);
         return; // its exit follows and is not told
     }
-    siginfo_t info = {0};
-    // End of file also comes from a death before exec; then the process is already waitable.
-    if (sys_waitid(P_PIDFD, container->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid && info.si_code != CLD_EXITED && !container->status_known) {
-        const struct pf_report died = {PF_STAGE_DIED, 0, info.si_status};
-        if (info.si_status == SIGKILL || info.si_status == SIGSYS) {
-            container->phase = PHASE_RUNNING; // killed right after exec, or before: told as an exit either way
-            (void)died;
-        }
-    }
+    // End of file also comes from a death before exec (a kill, most often): told as a start and an exit, which follows.
     container->phase = PHASE_RUNNING;
     keep_record(shim, index, PF_SLOT_RUNNING, 0);
     tell(shim, PF_MSG_STARTED, (int32_t)index, container->pid, container->pidfd);

@@ -94,6 +94,13 @@ static void pause_ended(struct shim *shim) {
     tell(shim, PF_MSG_PAUSE_EXITED, -1, 0, -1);
 }
 
+static void end_cleaner(struct shim *shim, int pidfd) {
+    siginfo_t info;
+    sys_waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG);
+    unwatch(shim, pidfd);
+    sys_close(pidfd);
+}
+
 static void handle(struct shim *shim, enum kind kind, uint32_t number) {
     uint64_t ticks;
     switch (kind) {
@@ -110,6 +117,7 @@ static void handle(struct shim *shim, enum kind kind, uint32_t number) {
         log_retry(shim);
         container_retry(shim);
         break;
+    case KIND_CLEANER: end_cleaner(shim, (int)number); break;
     case KIND_CLIENT: if (shim->clients[number].fd >= 0) client_message(shim, number); break;
     case KIND_EXEC_REPORT: if (shim->clients[number].exec_report >= 0) exec_report(shim, number); break;
     case KIND_EXEC_LIFE: if (shim->clients[number].exec_pidfd >= 0) exec_ended(shim, number); break;
