@@ -35,6 +35,7 @@ class Podfast:
     def __init__(self, roots: Roots, directory: Path) -> None:
         self.roots = roots
         self.directory = directory
+        self.identity: dict[str, object] = {}  # as whom, and where, it runs
         self._started: list[subprocess.Popen[str]] = []
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -44,7 +45,7 @@ class Podfast:
 
     def __call__(self, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> Result:
         """To the end, within the test's patience."""
-        return subprocess.run(
+        result: Result = subprocess.run(
             [*COMMAND, *arguments],
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
@@ -52,7 +53,9 @@ class Podfast:
             text=True,
             env=self.environment(env),
             timeout=PATIENCE,
+            **self.identity,  # type: ignore[call-overload]
         )
+        return result
 
     def shell(self, *arguments: str) -> str:
         """The same as a line for a shell."""
@@ -65,7 +68,11 @@ class Podfast:
 
     def start(self, *arguments: str, **options: object) -> subprocess.Popen[str]:
         """In the background, with pipes for output."""
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        streams = (
+            {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            | options
+            | self.identity
+        )
         process: subprocess.Popen[str] = subprocess.Popen(
             [*COMMAND, *arguments],
             text=True,

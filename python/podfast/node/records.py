@@ -13,9 +13,9 @@ import msgspec
 
 from podfast.errors import NotFound, PodfastError
 
-# A manifest has at most 3 MiB (and the first line of a pod file repeats it); a status is far smaller.
-POD_LIMIT = 8 << 20
-STATUS_LIMIT = 4 << 20
+# Identity and undo records are small; a status repeats names and messages of what may be a manifest of 3 MiB.
+POD_LIMIT = 1 << 20
+STATUS_LIMIT = 8 << 20
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _HEX = re.compile(r"[0-9a-f]{1,64}")
@@ -32,7 +32,6 @@ class PodRecord(msgspec.Struct, frozen=True, kw_only=True):
     engine_pid: int = 0
     boot_id: str = ""
     created: int = 0  # unix nanoseconds
-    manifest: Any = None
     directory: str = ""
     document: dict[str, Any] = {}
 

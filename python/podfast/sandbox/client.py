@@ -149,4 +149,7 @@ def _not_started(container: str, argv: Sequence[str], answer: Message) -> Except
     stage = protocol.STAGES[answer.stage]
     if stage == "join" and answer.error == 3:
         return NotFound(f'container "{container}" is not running')
-    return explain(container, stage, answer.error, answer.value, argv[0])
+    failure = explain(container, stage, answer.error, answer.value, argv[0])
+    # The container runs; it is the command in it that does not.
+    failure.args = (str(failure).replace("did not start", "cannot run the command", 1),)
+    return failure
