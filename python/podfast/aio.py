@@ -140,11 +140,13 @@ class Pod:
     async def __aenter__(self) -> Pod:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, (KeyboardInterrupt, asyncio.CancelledError)):
-            await self.kill()
-        else:
+    async def __aexit__(self, *_: object) -> None:
+        """Graceful, whatever ended the block; a cancellation while it stops kills what is left."""
+        try:
             await self.stop()
+        except asyncio.CancelledError:
+            await self.kill()
+            raise
 
 
 class _Starting:

@@ -332,11 +332,13 @@ class Pod:
     def __enter__(self) -> Pod:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
-            self.kill()
-        else:
+    def __exit__(self, *_: object) -> None:
+        """Graceful, whatever ended the block; an interrupt while it stops kills what is left."""
+        try:
             self.stop()
+        except KeyboardInterrupt:
+            self.kill()
+            raise
 
 
 __all__ = ["Container", "ExecResult", "Places", "Pod", "WaitTimeout", "adopt", "create", "run"]
