@@ -293,3 +293,21 @@ def test_a_repeated_exit_does_not_start_a_second_process() -> None:
     world.start()
     assert world.happen(ContainerExited(0, 0, 1)) == (StartContainer(0, 1),)
     assert world.happen(ContainerExited(0, 0, 1), ContainerExited(0, 0, 1)) == ()
+
+
+def test_when_pause_dies_during_a_stop_a_process_that_does_not_die_is_not_waited_for() -> None:
+    world = World()
+    world.start()
+    world.happen(StopRequested())
+    world.happen(PauseDied())
+    assert world.deadline() == world.now + 2.0
+    assert world.until_deadline() == (RemoveSandbox(),)
+
+
+def test_nothing_is_due_any_more_once_removal_was_asked_for() -> None:
+    world = World()
+    world.start()
+    world.happen(StopRequested())
+    assert world.exit(code=143) == (RemoveSandbox(),)
+    assert world.happen(KillRequested(), StopRequested(0.0)) == ()
+    assert world.deadline() is None
