@@ -46,39 +46,36 @@ static void kill_members(int dir) {
 
 static int is_self_inside(int dir) { return is_member(dir, sys_getpid()); }
 
-static int remove_children(int dir, int depth);
+static void remove_children(int dir, int depth);
 
 static int remove_group(int parent, const char *name, int depth) {
     int failed = sys_unlinkat(parent, name, AT_REMOVEDIR); // most often it is empty already
     if (!failed || failed == -ENOENT) return 0;
     PF_FD dir = sys_openat2(parent, name, O_RDONLY | O_DIRECTORY, RESOLVE_BELOW);
     if (dir < 0) return dir == -ENOENT ? 0 : dir;
-    for (int try = 0; try < TRIES; try++) {
+    const int tries = depth ? 1 : TRIES; // only the outermost waits: waits within waits would multiply
+    for (int try = 0; try < tries; try++) {
         if (is_self_inside(dir)) return -EBUSY; // never kill the hand that cleans
         if (pf_write_file(dir, "cgroup.kill", "1", 1) < 0) kill_members(dir);
         if (depth < DEEPEST) remove_children(dir, depth + 1);
         failed = sys_unlinkat(parent, name, AT_REMOVEDIR);
         if (!failed || failed == -ENOENT) return 0;
         if (failed != -EBUSY && failed != -ENOTEMPTY) return failed;
-        sys_poll1(-1, 0, 1, NULL);
+        if (!depth) sys_poll1(-1, 0, 1, NULL);
     }
     return failed;
 }
 
-static int remove_children(int dir, int depth) {
+static void remove_children(int dir, int depth) {
     _Alignas(8) char buffer[2048];
     PF_FD again = sys_openat(dir, ".", O_RDONLY | O_DIRECTORY, 0);
-    if (again < 0) return again;
+    if (again < 0) return;
     for (pf_word n; (n = sys_getdents(again, buffer, sizeof buffer)) > 0;)
         for (pf_word at = 0; at < n;) {
             const struct entry_head *entry = (const void *)(buffer + at);
             at += entry->length;
-            if (entry->type == 4 /* DT_DIR */ && entry->name[0] != '.') {
-                int failed = remove_group(dir, entry->name, depth);
-                if (failed < 0) return failed;
-            }
+            if (entry->type == 4 /* DT_DIR */ && entry->name[0] != '.') remove_group(dir, entry->name, depth); // one that stays keeps no other
         }
-    return 0;
 }
 
 int pf_cgroup_remove(int dir_fd, const char *path, struct pf_err *err) {
