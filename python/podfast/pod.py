@@ -295,6 +295,13 @@ class Pod:
         """Why the pod could not be started, as of the last step."""
         return self._supervised.failure
 
+    def before_removal(self, call: Callable[[], None]) -> None:
+        """Have something called when every container has ended and all lines are written, before they are removed.
+
+        It runs within `step` or whatever else drives the pod, so it must not wait.
+        """
+        self._supervised.before_removal = call
+
     # ---- ending it ----
 
     def begin_stop(self, grace: float | None = None) -> None:

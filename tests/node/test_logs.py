@@ -3,6 +3,7 @@
 
 import os
 import select
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,24 @@ def test_rotated_files_are_read_first_and_what_was_removed_is_passed_over(tmp_pa
     with Follower(str(tmp_path), ["a"]) as follower:
         follower.skip_to_tail(2)
         assert texts([line for _ in range(3) for line in follower.read()]) == ["three", "four"]
+
+
+def test_what_is_held_can_be_read_after_its_removal(tmp_path: Path) -> None:
+    follower = Follower(str(tmp_path), ["a", "b", "c"])
+    path = append(tmp_path, "a", 0, record("one"))
+    assert texts(follower.read()) == ["one"]
+    append(tmp_path, "a", 0, record("two"))
+    path.rename(path.with_name("0.log.20260101-000001.000000000Z"))
+    append(tmp_path, "a", 0, record("three"))
+    append(tmp_path, "a", 1, record("four") + b"cut off")
+    append(tmp_path, "b", 0, record("of b"))
+    follower.hold()
+    shutil.rmtree(tmp_path / "a")
+    shutil.rmtree(tmp_path / "b")
+    with follower:
+        lines = [line for _ in range(9) for line in follower.read()]
+    assert texts([line for line in lines if line.container == "a"]) == ["two", "three", "four", "cut off"]
+    assert texts([line for line in lines if line.container == "b"]) == ["of b"]
 
 
 def test_a_torn_record_that_is_cut_off_later_is_never_shown(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ class Attached:
         self._joiner = Joiner()
         self._code: int | None = None  # decided by something else than the containers
         self._readable = True
+        pod.before_removal(self._follower.hold)
 
     def run(self) -> int:
         """Until the pod has ended and is removed; returns the exit code."""
@@ -39,7 +40,6 @@ class Attached:
             while not self._pod.gone:
                 self._watch.arm()
                 self._print(self._follower.read)
-                # Lines first: when the step finds that the last container has ended, they may be removed with the pod.
                 self._pod.step()
                 self._decide()
                 self._wait()

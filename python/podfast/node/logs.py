@@ -9,6 +9,7 @@ The shim makes a file at its first line and the directory with it, so everything
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Self
 
@@ -51,9 +52,12 @@ class _Track:
         self._container = container
         self._tape: Tape | None = None
         self._inode = 0
+        self._kept: deque[Tape] | None = None  # once held: what is left to read, without looking at the directory
 
     def read(self) -> list[LogLine]:
         """New records. Looks for a successor before the last look at the current file: no record falls between."""
+        if self._kept is not None:
+            return self._read_kept(self._kept)
         while True:
             successor = self._successor()
             if self._tape is None:
@@ -68,6 +72,31 @@ class _Track:
                 return lines  # it was rotated a moment ago: the next call finds it under its new name
             if lines:
                 return lines
+
+    def hold(self) -> None:
+        """Opens everything that is left to read."""
+        kept: deque[Tape] = deque()
+        try:
+            while successor := self._successor():
+                before, self._tape = self._tape, None
+                opened = self._open(successor)
+                if before:
+                    kept.append(before)
+                if not opened:
+                    break
+        except OSError:
+            pass  # no descriptors left, for one: what is open is still read
+        if self._tape:
+            kept.append(self._tape)
+            self._tape = None
+        self._kept = kept
+
+    def _read_kept(self, kept: deque[Tape]) -> list[LogLine]:
+        while kept:
+            if lines := kept[0].read() or kept[0].rest():
+                return lines
+            kept.popleft().close()
+        return []
 
     def skip_to_tail(self, lines: int) -> None:
         """Forgets all but the last `lines` records of the newest attempt that this track may read."""
@@ -85,9 +114,10 @@ class _Track:
         return self._tape.rest() if self._tape else []
 
     def close(self) -> None:
-        if self._tape:
-            self._tape.close()
-            self._tape = None
+        for tape in (self._tape, *(self._kept or ())):
+            if tape:
+                tape.close()
+        self._tape, self._kept = None, None
 
     def _known(self) -> list[_File]:
         files = _files(self._directory)
@@ -100,7 +130,8 @@ class _Track:
             descriptor = os.open(f"{self._directory}/{file.name}", flags)
         except FileNotFoundError:
             return False
-        self.close()
+        if self._tape:
+            self._tape.close()
         self._inode = os.fstat(descriptor).st_ino
         self._tape = Tape(descriptor, self._container, file.attempt)
         return True
@@ -150,6 +181,11 @@ class Follower:
     def rest(self) -> list[LogLine]:
         """Last records that were cut off by the death of their writer."""
         return [line for track in self._tracks for line in track.rest()]
+
+    def hold(self) -> None:
+        """Opens all that is there: it can be read when the files have been removed, but nothing new is noticed."""
+        for track in self._tracks:
+            track.hold()
 
     def directories(self) -> list[str]:
         """What to watch for changes, from the pod's directory down; some of it may not exist yet."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from podfast import _native, lifecycle, status as statuses
@@ -37,6 +37,7 @@ class SupervisedPod:
         self.served = served
         self.gone = False
         self.failure: PodfastError | None = None
+        self.before_removal: Callable[[], None] | None = None
         self.pidfds: dict[int, int] = {}
         self._pids: dict[int, int] = {}
         self._rules = lifecycle.Rules.of(spec)
@@ -192,6 +193,8 @@ class SupervisedPod:
             elif isinstance(action, lifecycle.SignalContainer):
                 self.sandbox.send(Message(protocol.SIGNAL, index=action.index, value=action.signo))
             elif isinstance(action, lifecycle.RemoveSandbox):
+                if self.before_removal is not None:
+                    self.before_removal()
                 self.sandbox.send(Message(protocol.REMOVE))
 
     # ---- what it holds ----
@@ -234,7 +237,7 @@ class SupervisedPod:
         run_fd = self.sandbox.run_fd
         try:
             pids = {container.name: self.pid(index) for index, container in enumerate(self.plan.containers)}
-            data = statuses.encode(self.spec, self.status(), self._facts, pids)
+            data = statuses.encode(self.spec, self.status(), self._facts, pids, state=state)
             fd = os.open("status.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=run_fd)
             try:
                 whole = os.write(fd, data) == len(data)
