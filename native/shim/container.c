@@ -155,7 +155,7 @@ void container_start(struct shim *shim, uint32_t index, int attempt, int autosta
     if (container->phase == PHASE_ENDED && (plan_container(shim, index)->flags & PF_C_ROOT_UPPER)) drop_layer(shim, index, container->attempt);
     container->attempt = attempt;
     container->status_known = container->status = 0;
-    container->failed_stage = 0;
+    container->failure.stage = 0;
     log_open(shim, index);
     if (make_layer(shim, index, container, &why) < 0) return not_started(shim, index, &why);
     int failed = make_pipes(container, autostart, report, go);
@@ -203,10 +203,8 @@ void container_report(struct shim *shim, uint32_t index) {
     container->report_fd = container->go_fd = -1;
     container->started_ns = wall_ns();
     if (n == (pf_word)sizeof report) {
-        container->failed_stage = report.stage;
-        keep_record(shim, index, PF_SLOT_FAILED, 0);
-        tell_failure(shim, (int32_t)index, &report, NULL);
-        return; // its exit follows and is not told
+        container->failure = report; // told when its process is gone: only then may it be started again
+        return;
     }
     // End of file also comes from a death before exec (a kill, most often): told as a start and an exit, which follows.
     container->phase = PHASE_RUNNING;
@@ -263,7 +261,7 @@ void container_ended(struct shim *shim, uint32_t index) {
     }
     log_finish(shim, index);
     container->phase = PHASE_ENDED;
-    if (container->failed_stage) return;
+    if (container->failure.stage) return not_started(shim, index, &container->failure);
     keep_record(shim, index, PF_SLOT_EXITED, flags);
     struct pf_msg message = {.magic = PF_MSG_MAGIC | PF_ABI, .type = PF_MSG_EXITED, .flags = (uint16_t)flags, .index = (int32_t)index,
                              .attempt = container->attempt, .value = container->status, .wall_ns = wall_ns()};

@@ -28,7 +28,7 @@ struct container {
     enum phase phase;
     int attempt, pid;
     int pidfd, report_fd, go_fd;
-    int failed_stage;
+    struct pf_report failure; /* stage 0: none */
     int status_known, status;
     int unreaped; /* an adopted one that ended: how often its exit code was asked for in vain */
     uint64_t oom_before, started_ns;
