@@ -3,6 +3,7 @@
 // start (a network namespace) runs on another processor than the preparation of the containers.
 #include "child.h"
 
+#include <linux/securebits.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -45,7 +46,10 @@ static void mount_shared(const struct pf_pause_job *job) {
     }
 }
 
+// A root process gets its capabilities back at execve, unless NOROOT says that root is nobody special.
 static int drop_everything(void) {
+    int failed = sys_prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0);
+    if (failed < 0) return failed;
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     const struct __user_cap_data_struct none[2] = {{0}, {0}};
     return sys_capset(&header, none);
