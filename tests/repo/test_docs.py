@@ -113,3 +113,19 @@ def test_that_there_is_one_version() -> None:
     assert podfast.__version__ == _version.__version__
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## (Unreleased|{re.escape(podfast.__version__)}\b)", text, re.MULTILINE)
+
+
+def test_that_tests_named_in_documents_exist() -> None:
+    for path in DOCUMENTS:
+        for file, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", path.read_text(encoding="utf-8")):
+            assert (ROOT / file).exists(), f"{relative(path)}: {file}"
+            assert not name or re.search(rf"^def {name}\b", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), (
+                name
+            )
+
+
+def test_that_files_named_in_the_safety_table_exist() -> None:
+    text = (ROOT / "native" / "SAFETY.md").read_text(encoding="utf-8")
+    for row in re.findall(r"^\| \d+ \|[^|]*\|([^|]*)\|", text, re.MULTILINE):
+        for name in re.findall(r"`([^`]+)`", row):
+            assert (ROOT / "native" / name).exists() or (ROOT / name).exists(), name
