@@ -123,6 +123,14 @@ def test_ctrl_c_stops_gracefully_and_says_so(podfast: Podfast, terminal: Callabl
     assert shown.text.count("ended") == 2
 
 
+def test_the_last_words_of_a_container_that_said_nothing_before(podfast: Podfast) -> None:
+    silent = "trap 'echo last; exit 0' TERM; while :; do sleep 60 & wait $!; done"
+    process = podfast.start("run", "-q", podfast.pod(silent, silent, "sleep 0.5; " + STAYS))
+    wait_for_lines(process, "c2 | ready")
+    process.terminate()
+    assert sorted(process.communicate(timeout=20)[0].splitlines()) == ["c0 | last", "c1 | last", "c2 | ended"]
+
+
 def test_a_second_ctrl_c_kills(podfast: Podfast, terminal: Callable[..., Terminal]) -> None:
     stubborn = "trap 'echo no' TERM; echo ready; while :; do sleep 60 & wait $!; done"
     shown = terminal("run", podfast.pod(stubborn, grace=60))
