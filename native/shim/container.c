@@ -252,6 +252,7 @@ void container_ended(struct shim *shim, uint32_t index) {
         container->status = SIGKILL;
     }
     if (oom_kills(shim, (int32_t)index) > container->oom_before) flags |= PF_EXIT_OOM;
+    if (container->status == SIGKILL) pause_check(shim);
     unwatch(shim, container->pidfd);
     sys_close(container->pidfd);
     container->pidfd = -1;

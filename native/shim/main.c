@@ -81,7 +81,6 @@ static void pause_report(struct shim *shim) {
     tell(shim, PF_MSG_READY, -1, 0, shim->pause_pidfd);
 }
 
-// The pod lives exactly as long as pause does.
 static void pause_ended(struct shim *shim) {
     siginfo_t info;
     if (shim->pause_report >= 0) pause_report(shim);
@@ -89,9 +88,7 @@ static void pause_ended(struct shim *shim) {
     unwatch(shim, shim->pause_pidfd);
     sys_close(shim->pause_pidfd);
     shim->pause_pidfd = -1;
-    shim->pause_dead = 1;
-    sandbox_kill(shim);
-    tell(shim, PF_MSG_PAUSE_EXITED, -1, 0, -1);
+    pause_dies(shim);
 }
 
 static void end_cleaner(struct shim *shim, int pidfd) {

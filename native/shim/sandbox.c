@@ -109,7 +109,9 @@ int sandbox_make(struct shim *shim, struct pf_report *why) {
     MUST(PF_STAGE_STATE, 1, pod);
     MUST(PF_STAGE_STATE, 2, sys_mkdirat(pod, "state", 0700));
     MUST(PF_STAGE_STATE, 3, make_null(shim, pod));
-    if (shim->plan->flags & PF_POD_ROOTLESS) {
+    if (shim->plan->flags & PF_POD_NO_STATE) {
+        // no writable layer and no volume is on disk
+    } else if (shim->plan->flags & PF_POD_ROOTLESS) {
         char source[4096] = "/host";
         const char *name = plan_text(shim, shim->plan->state_name);
         if (strlen(name) + 6 > sizeof source) return refuse_at(why, PF_STAGE_STATE, -ENAMETOOLONG, 4);
@@ -188,6 +190,29 @@ static void kill_and_reap(int pidfd) {
     sys_pidfd_signal(pidfd, SIGKILL);
     sys_poll1(pidfd, 1 /* POLLIN */, 2000, NULL); // a process in uninterruptible sleep does not hold up the others for longer
     sys_waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG);
+}
+
+static void end_at_once(void *unused) {
+    (void)unused;
+    sys_exit(0);
+}
+
+// The pod lives exactly as long as pause does.
+void pause_dies(struct shim *shim) {
+    if (shim->pause_dead) return;
+    shim->pause_dead = 1;
+    sandbox_kill(shim);
+    tell(shim, PF_MSG_PAUSE_EXITED, -1, 0, -1);
+}
+
+// Where pause is PID 1 of all, the kernel kills the containers first and shows its end last. Before the end of a killed container is told, a
+// process is tried: the pid namespace of a dying PID 1 takes none, and the pod's end has to be told first, or else the container is restarted.
+void pause_check(struct shim *shim) {
+    int pidfd = -1;
+    if (!(shim->plan->flags & PF_POD_SHARE_PID) || shim->pause_pidfd < 0) return;
+    if (start_child(shim, 0, -1, &pidfd, end_at_once, NULL) == -ENOMEM) return pause_dies(shim);
+    kill_and_reap(pidfd);
+    if (pidfd >= 0) sys_close(pidfd);
 }
 
 // The shim itself must not be in a group that is to go.

@@ -97,6 +97,8 @@ int sandbox_make(struct shim *shim, struct pf_report *why);
 int sandbox_pause(struct shim *shim, struct pf_report *why);
 int sandbox_adopt(struct shim *shim, struct pf_report *why);
 void sandbox_kill(struct shim *shim);
+void pause_dies(struct shim *shim);
+void pause_check(struct shim *shim);
 void sandbox_remove(struct shim *shim) __attribute__((noreturn));
 pf_word start_child(struct shim *shim, uint64_t namespaces, int cgroup_fd, int *pidfd, void (*fn)(void *), void *argument);
 
