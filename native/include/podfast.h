@@ -28,6 +28,7 @@ enum { /* pf_plan.flags */
     PF_POD_SHARE_PID = 2, /* one pid namespace, pause is its PID 1 */
     PF_POD_ROOTLESS = 4,  /* a user namespace is in front; device nodes and host trees are bound, not made */
     PF_POD_ADOPT = 8,     /* a new shim for running containers */
+    PF_POD_NO_STATE = 16, /* nothing of it is on the state disk */
 };
 
 struct pf_plan {

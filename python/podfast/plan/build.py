@@ -50,6 +50,7 @@ def build(
         (m.SERVED if served else 0)
         | (m.SHARE_PID if spec.share_process_namespace else 0)
         | (m.ROOTLESS if host.rootless else 0)
+        | (0 if _has_state(containers, volumes) else m.NO_STATE)
     )
     hierarchies = () if host.rootless else host.hierarchies
     return m.PodPlan(
@@ -65,12 +66,18 @@ def build(
         masks=host.masks,
         read_only=host.read_only,
         devices=host.devices if any(container.security_context.privileged for container in spec.containers) else (),
-        undo=_undo(names, hierarchies),
+        undo=_undo(names, hierarchies, _has_state(containers, volumes)),
         log_max_bytes=pod.options.log_max_size,
         log_max_files=pod.options.log_max_files,
         shm_bytes=SHM_BYTES,
         cgroup_view=1 if hierarchies else 0,
     )
+
+
+def _has_state(containers: Sequence[m.ContainerPlan], volumes: Sequence[m.VolumePlan]) -> bool:
+    """Whether anything is on the state disk. A pod with its layers in memory makes and removes no file there."""
+    layers = any(one.flags & (m.ROOT_UPPER | m.UPPER_MEMORY) == m.ROOT_UPPER for one in containers)
+    return layers or any(volume.kind == m.VOLUME_DISK for volume in volumes)
 
 
 def _tree(trees: dict[tuple[str, int], int], source: str, flags: int) -> int:
@@ -123,7 +130,7 @@ def _container(
     return m.ContainerPlan(
         name=container.name,
         log_directory=f"{names.log_directory.rsplit('/', 1)[1]}/{container.name}",
-        flags=_flags(pod, container, len(image.layers), needs_upper),
+        flags=_flags(pod, container, host, needs_upper),
         uid=identity.uid,
         gid=identity.gid,
         groups=identity.groups if not host.rootless else (),
@@ -143,13 +150,23 @@ def _container(
     )
 
 
-def _flags(pod: Pod, container: Container, n_layers: int, needs_upper: bool) -> int:
+def _in_memory(pod: Pod, container: Container, host: m.HostFacts) -> bool:
+    """Where the writable layer is, unless the pod says it: on disk as in Kubernetes, but for `image: host` in memory.
+
+    What such a container writes outside of its volumes is scratch, and a layer on a journaling file system is a third
+    of a pod's start. An ordinary user's tmpfs has the attributes that an overlay needs from Linux 6.6 on only.
+    """
+    wish = pod.options.writable_layer
+    return container.image == "host" and not host.rootless if wish == "auto" else wish == "memory"
+
+
+def _flags(pod: Pod, container: Container, host: m.HostFacts, needs_upper: bool) -> int:
     security = container.security_context
     flags = m.AUTOSTART
     if security.read_only_root_filesystem:
         flags |= m.ROOT_READ_ONLY
     if not security.read_only_root_filesystem or needs_upper:
-        flags |= m.ROOT_UPPER | (m.UPPER_MEMORY if pod.options.writable_layer == "memory" else 0)
+        flags |= m.ROOT_UPPER | (m.UPPER_MEMORY if _in_memory(pod, container, host) else 0)
     if security.privileged:
         flags |= m.PRIVILEGED
     elif pod.options.seccomp == "default":
@@ -204,13 +221,13 @@ def _files(hostname: str) -> tuple[m.FilePlan, ...]:
     )
 
 
-def _undo(names: m.Names, hierarchies: Sequence[m.Hierarchy]) -> tuple[str, ...]:
+def _undo(names: m.Names, hierarchies: Sequence[m.Hierarchy], has_state: bool) -> tuple[str, ...]:
     """Replayed last to first (native/core/undo.c): processes and their groups first, the run directory last."""
     trash = f"{names.trash}/{names.id}"
     return (
         f"rmtree {names.run_directory}",
         f"name {names.name_claim}\t{names.id}",
         f"trash {names.log_directory}\t{trash}-l",
-        f"trash {names.state_directory}\t{trash}",
+        *((f"trash {names.state_directory}\t{trash}",) if has_state else ()),
         *(f"cgroup {hierarchy.base}/podfast-{names.id}" for hierarchy in hierarchies),
     )

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 # pf_plan.flags
-SERVED, SHARE_PID, ROOTLESS, ADOPT = 1, 2, 4, 8
+SERVED, SHARE_PID, ROOTLESS, ADOPT, NO_STATE = 1, 2, 4, 8, 16
 # pf_cgroup.flags
 CGROUP_V2, CGROUP_MEMORY, CGROUP_TRACK, CGROUP_SHIM = 1, 2, 4, 8
 # pf_tree.flags
@@ -146,6 +146,11 @@ class PodPlan(Struct, frozen=True):
     @property
     def state_name(self) -> str:
         return self.names.state_directory
+
+    @property
+    def has_state(self) -> bool:
+        """Whether anything of the pod is on the state disk: a writable layer, an emptyDir."""
+        return not self.flags & NO_STATE
 
     @property
     def passes_trees(self) -> bool:

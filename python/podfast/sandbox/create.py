@@ -99,7 +99,8 @@ def create(ground: Ground, plan: PodPlan, header: dict[str, object], kept: bytes
         fcntl.flock(ground.lock, fcntl.LOCK_UN)
     try:
         _claim_name(ground, names, str(header.get("name", "")))
-        os.mkdir(names.id, 0o700, dir_fd=ground.state)
+        if plan.has_state:
+            os.mkdir(names.id, 0o700, dir_fd=ground.state)
         if kept:
             _keep(run_fd, kept)
         return _start(ground, plan, run_fd, pod_fd, opened)
@@ -233,8 +234,9 @@ def _start(ground: Ground, plan: PodPlan, run_fd: int, pod_fd: int, opened: list
         opened.append(plan_fd)
         state = -1
         if plan.passes_trees:
-            state = _native.open_tree(plan.names.state_directory, m.TREE_RECURSIVE)
-            opened.append(state)
+            if plan.has_state:
+                state = _native.open_tree(plan.names.state_directory, m.TREE_RECURSIVE)
+                opened.append(state)
             opened += [_native.open_tree(tree.source, tree.flags) for tree in plan.trees]
         trees = opened[-len(plan.trees) :] if plan.trees and plan.passes_trees else []
         fds = [theirs.fileno(), listener.fileno(), plan_fd, *descriptors(ground, plan, run_fd, pod_fd, state), *trees]

@@ -160,7 +160,7 @@ class Options(Struct, frozen=True):
     """
 
     init: bool = False
-    writable_layer: Literal["disk", "memory"] = "disk"
+    writable_layer: Literal["auto", "disk", "memory"] = "auto"
     back_off_initial: float = 10.0
     back_off_max: float = 300.0
     seccomp: Literal["default", "unconfined"] = "default"

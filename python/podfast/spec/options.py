@@ -94,7 +94,7 @@ def _log_files(text: str) -> int:
 
 KNOWN: dict[str, tuple[str, Callable[[str], Any]]] = {
     "init": ("init", _flag),
-    "writable-layer": ("writable_layer", _choice("disk", "memory")),
+    "writable-layer": ("writable_layer", _choice("auto", "disk", "memory")),
     "back-off-initial": ("back_off_initial", _duration),
     "back-off-max": ("back_off_max", _duration),
     "seccomp": ("seccomp", _choice("default", "unconfined")),
