@@ -83,7 +83,26 @@ def test_rotated_files_are_read_first_and_what_was_removed_is_passed_over(tmp_pa
         assert texts(follower.read()) == ["one"]
         for second in (0, 1):
             path.with_name(f"0.log.20260101-00000{second}.000000000Z").unlink()
-        assert texts([line for _ in range(3) for line in follower.read()]) == ["three", "four"]
+        assert texts([line for _ in range(4) for line in follower.read()]) == ["two", "three", "four"]
+        assert follower.lost() == []
+
+
+def test_who_writes_faster_than_one_reads_is_told_of(tmp_path: Path) -> None:
+    append(tmp_path, "a", 0, record("one"))
+    with Follower(str(tmp_path), ["a", "b"]) as follower:
+        assert texts(follower.read()) == ["one"]
+        (tmp_path / "a" / "0.log").rename(tmp_path / "a" / "0.log.20260101-000001.000000000Z")
+        (tmp_path / "a" / "0.log.20260101-000001.000000000Z").unlink()
+        append(tmp_path, "a", 0, record("three"))
+        assert texts([line for _ in range(4) for line in follower.read()]) == ["three"]
+        assert follower.lost() == ["a"]
+
+
+def test_the_tail_reaches_into_rotated_files(tmp_path: Path) -> None:
+    for second, text in enumerate(("one", "two", "three")):
+        path = append(tmp_path, "a", 0, record(text))
+        path.rename(path.with_name(f"0.log.20260101-00000{second}.000000000Z"))
+    append(tmp_path, "a", 0, record("four"))
     with Follower(str(tmp_path), ["a"]) as follower:
         follower.skip_to_tail(2)
         assert texts([line for _ in range(3) for line in follower.read()]) == ["three", "four"]

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterable
 
 from podfast.cli.arguments import Options
-from podfast.cli.output import LinePrinter
+from podfast.cli.output import LinePrinter, tell_lost
 from podfast.cli.signals import Signals
 from podfast.cli.terminal import say
 from podfast.node import Follower, Joiner, LogLine, Watch
@@ -44,6 +44,8 @@ class Attached:
                 self._decide()
                 self._wait()
             self._print_rest()
+            if self._readable:
+                tell_lost(self._follower.lost())
         if self._pod.failure is not None:
             raise self._pod.failure
         return self._code if self._code is not None else exit_code(self._pod)

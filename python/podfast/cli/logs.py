@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from podfast.cli.arguments import Options, Parser, namespace, swept_places
 from podfast.cli.following import Watched
-from podfast.cli.output import LinePrinter
+from podfast.cli.output import LinePrinter, tell_lost
 from podfast.node import Follower, Joiner, LogLine, PodRecord, Watch, find
 
 DESCRIPTION = "Prints what the containers of a pod wrote. Lines of several containers are in the order of their time."
@@ -62,6 +62,7 @@ def run(options: Options) -> int:
             for lines in _batches(follower, watched, containers, watch, patience if options.follow else None):
                 printer.write(joiner.feed(_young(lines, options.since)))
         printer.write(joiner.flush())
+        tell_lost(follower.lost())
     return 0
 
 

@@ -9,11 +9,17 @@ import stat
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from podfast.cli.terminal import coloured, paint
+from podfast.cli.terminal import coloured, paint, say
 from podfast.node import LogLine
 
 STDOUT, STDERR = 1, 2
 CHUNK = 64 << 10
+
+
+def tell_lost(containers: Sequence[str]) -> None:
+    """Nothing is left out in silence."""
+    for name in containers:
+        say(f"lines of {name} are missing: it wrote faster than they could be printed (podfast.dev/log-max-size)")
 
 
 class LinePrinter:

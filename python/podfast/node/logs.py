@@ -7,6 +7,7 @@
 The shim makes a file at its first line and the directory with it, so everything here may still be missing.
 """
 
+import errno
 import os
 import re
 from collections import deque
@@ -16,6 +17,8 @@ from typing import NamedTuple, Self
 from podfast.node.crilog import Joiner, LogLine, Tape, tail as tail_of
 from podfast.node.watch import LOOK_SECONDS, Watch
 
+# Files of 10 MiB by default, each of which costs a descriptor.
+MOST_AHEAD = 64
 _FILE = re.compile(r"(0|[1-9]\d{0,9})\.log(?:\.(\d[\d.Z-]*))?")
 
 
@@ -43,109 +46,93 @@ def _files(directory: str) -> list[_File]:
 
 
 class _Track:
-    """One container: the file being read, and what comes after it."""
+    """One container: the file being read, and the open ones after it, so that rotation cannot take them away."""
 
     def __init__(self, directory: str, container: str, first: int, only: bool) -> None:
         self._directory = f"{directory}/{container}"
         self._first = first
         self._only = only
-        self._container = container
-        self._tape: Tape | None = None
-        self._inode = 0
-        self._kept: deque[Tape] | None = None  # once held: what is left to read, without looking at the directory
+        self.container = container
+        self._tapes: deque[Tape] = deque()
+        self._newest = (-1, 0)  # attempt and inode of the newest file that has been opened
+        self._held = False
+        self.lost = False
 
     def read(self) -> list[LogLine]:
-        """New records. Looks for a successor before the last look at the current file: no record falls between."""
-        if self._kept is not None:
-            return self._read_kept(self._kept)
+        """New records. Looks for successors before the last look at the current file: no record falls between."""
         while True:
-            successor = self._successor()
-            if self._tape is None:
-                if successor is None or not self._open(successor):
-                    return []
-                continue
-            lines = self._tape.read()
-            if lines or successor is None:
+            if not self._held:
+                self._look()
+            if not self._tapes:
+                return []
+            if lines := self._tapes[0].read():
                 return lines
-            lines = self._tape.rest()
-            if not self._open(successor):
-                return lines  # it was rotated a moment ago: the next call finds it under its new name
+            if len(self._tapes) == 1 and not self._held:
+                return []  # it may still grow
+            lines = self._tapes[0].rest()
+            self._tapes.popleft().close()
             if lines:
                 return lines
 
     def hold(self) -> None:
-        """Opens everything that is left to read."""
-        kept: deque[Tape] = deque()
-        try:
-            while successor := self._successor():
-                before, self._tape = self._tape, None
-                opened = self._open(successor)
-                if before:
-                    kept.append(before)
-                if not opened:
-                    break
-        except OSError:
-            pass  # no descriptors left, for one: what is open is still read
-        if self._tape:
-            kept.append(self._tape)
-            self._tape = None
-        self._kept = kept
-
-    def _read_kept(self, kept: deque[Tape]) -> list[LogLine]:
-        while kept:
-            if lines := kept[0].read() or kept[0].rest():
-                return lines
-            kept.popleft().close()
-        return []
+        self._look()
+        self._held = True
 
     def skip_to_tail(self, lines: int) -> None:
         """Forgets all but the last `lines` records of the newest attempt that this track may read."""
         known = self._known()
         newest = [file for file in known if file.attempt == known[-1].attempt]
-        for file in reversed(newest):
-            if not self._open(file):
+        for at in reversed(range(len(newest))):
+            if not self._open(newest[at]):
                 return
-            assert self._tape is not None
-            self._tape.offset, lines = tail_of(self._tape.descriptor, lines)
-            if not lines:
+            tape = self._tapes[0]
+            tape.offset, lines = tail_of(tape.descriptor, lines)
+            if not lines or not at:
                 return
+            self.close()
 
     def rest(self) -> list[LogLine]:
-        return self._tape.rest() if self._tape else []
+        return self._tapes[0].rest() if self._tapes else []
 
     def close(self) -> None:
-        for tape in (self._tape, *(self._kept or ())):
-            if tape:
-                tape.close()
-        self._tape, self._kept = None, None
+        while self._tapes:
+            self._tapes.pop().close()
+
+    def _look(self) -> None:
+        """Opens what has come after the newest file that is open."""
+        for file in self._unknown():
+            if len(self._tapes) >= MOST_AHEAD or not self._open(file):
+                return  # the next look finds it, under its new name if it was rotated just now
+
+    def _unknown(self) -> list[_File]:
+        known = self._known()
+        attempt, inode = self._newest
+        for at in reversed(range(len(known))):  # the newest file is nearly always the last
+            if known[at].attempt < attempt:
+                break
+            if self._inode_of(known[at]) == inode:
+                return known[at + 1 :]
+        # It has been removed to make room. What is left of its attempt is newer, but some may have gone with it.
+        later = [file for file in known if file.attempt >= attempt]
+        self.lost = self.lost or any(file.attempt == attempt for file in later)
+        return later
 
     def _known(self) -> list[_File]:
         files = _files(self._directory)
         return [one for one in files if one.attempt == self._first or (one.attempt > self._first and not self._only)]
 
     def _open(self, file: _File) -> bool:
-        """Goes on with this file. False when it is gone or has another name by now."""
+        """False when it is gone or has another name by now, or no descriptor is left for it."""
         try:
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             descriptor = os.open(f"{self._directory}/{file.name}", flags)
-        except FileNotFoundError:
-            return False
-        if self._tape:
-            self._tape.close()
-        self._inode = os.fstat(descriptor).st_ino
-        self._tape = Tape(descriptor, self._container, file.attempt)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EMFILE, errno.ENFILE):
+                return False
+            raise
+        self._newest = (file.attempt, os.fstat(descriptor).st_ino)
+        self._tapes.append(Tape(descriptor, self.container, file.attempt))
         return True
-
-    def _successor(self) -> _File | None:
-        """The file after the current one. While there is none, the current one may still grow."""
-        known = self._known()
-        if self._tape is None:
-            return known[0] if known else None
-        for at in reversed(range(len(known))):  # the current file is nearly always the last
-            if self._inode_of(known[at]) == self._inode:
-                return known[at + 1] if at + 1 < len(known) else None
-        # It has been removed to make room; then what is left of its attempt is newer.
-        return next((file for file in known if file.attempt >= self._tape.attempt), None)
 
     def _inode_of(self, file: _File) -> int:
         try:
@@ -177,6 +164,10 @@ class Follower:
         """Begins with the last `lines` records of each container's newest file."""
         for track in self._tracks:
             track.skip_to_tail(lines)
+
+    def lost(self) -> list[str]:
+        """Containers that wrote faster than they were read: files of theirs may have been rotated away unread."""
+        return [track.container for track in self._tracks if track.lost]
 
     def rest(self) -> list[LogLine]:
         """Last records that were cut off by the death of their writer."""
