@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +99,14 @@ def test_that_python_in_documents_compiles() -> None:
     for path in DOCUMENTS:
         for block in blocks(path.read_text(encoding="utf-8"), "python"):
             compile(block, str(path), "exec")
+
+
+def test_that_the_python_of_the_readme_runs(root: str, runroot: str) -> None:
+    del root, runroot
+    for block in blocks(README, "python"):
+        done = subprocess.run([sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.fullmatch(r"Running \d+\n.+\n+", done.stdout), done.stdout
 
 
 def test_that_what_the_readme_says_of_versions_is_so() -> None:
