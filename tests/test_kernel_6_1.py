@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""podfast on the kernels of Debian 12 (6.1, the oldest supported) and 13 (6.12), with cgroup v2, in a virtual machine."""
+"""podfast on the kernels of Debian 12 (6.1, the oldest supported) and 13 (6.12), with cgroup v2, in QEMU."""
 
 import importlib.util
 from pathlib import Path

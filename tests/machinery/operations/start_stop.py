@@ -5,6 +5,7 @@ import signal
 import sys
 
 import podfast
+from podfast import spec
 from podfast.errors import PodfastError
 
 POD = """
@@ -29,12 +30,12 @@ spec:
 
 
 def main() -> int:
-    run = podfast.run  # what is imported late is imported before the first point
+    run, _ = podfast.run, spec.load(POD)  # what is imported late is imported before the first point
     signal.raise_signal(signal.SIGURG)
     try:
         with run(POD) as pod:
             pod.stop()
-    except (PodfastError, OSError, MemoryError) as error:
+    except (PodfastError, OSError, MemoryError, ImportError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 3
     finally:
