@@ -181,7 +181,6 @@ enum pf_msg_type {
     PF_MSG_REQUEST,    /* a client asks the owner: value: PF_ASK_*, error: grace in ms or -1, tag */
     /* client → shim */
     PF_MSG_EXEC = 32,  /* index; three descriptors; struct pf_exec follows */
-    PF_MSG_RESIZE,     /* value: rows << 16 | columns */
     PF_MSG_EXEC_SIGNAL,
     PF_MSG_ASK,        /* value: PF_ASK_*, error: grace in ms or -1 */
     /* shim → client */
@@ -197,7 +196,7 @@ struct pf_exec { /* follows the header; strings end with NUL, one after the othe
     uint32_t flags, n_argv, n_envp;
     uint16_t rows, columns;
 };
-enum { PF_EXEC_TTY = 1, PF_EXEC_STDIN = 2 };
+enum { PF_EXEC_TTY = 1, PF_EXEC_SILENT = 2 /* tell a failure and the end, not the start */ };
 
 /* ---- exit records: one slot for each container, then one for pause, in the run directory's file `exit` ---- */
 struct pf_exit {

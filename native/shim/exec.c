@@ -83,6 +83,7 @@ static void launch(struct shim *shim, struct client *client, uint32_t number, co
     job->tty_socket = pair[1];
     client->index = message->index;
     client->tag = message->tag;
+    client->flags = job->flags;
     client->failed = 0;
     static char members[512];
     PF_FD group_fd = make_group(shim, message->index, client, members, sizeof members);
@@ -220,6 +221,7 @@ void exec_report(struct shim *shim, uint32_t number) {
         client->failed = 1;
         return refuse(client, client->tag, report.stage, report.error);
     }
+    if (client->flags & PF_EXEC_SILENT) return;
     const struct pf_msg message = {.magic = PF_MSG_MAGIC | PF_ABI, .type = PF_MSG_EXEC_STARTED, .tag = client->tag, .wall_ns = wall_ns()};
     send_message(client->fd, &message, NULL, 0, master);
 }

@@ -45,7 +45,7 @@ struct client {
     int fd;
     /* an exec of this client */
     int exec_pidfd, exec_report, exec_tty, index;
-    uint32_t tag;
+    uint32_t tag, flags; /* PF_EXEC_* */
     int exec_group; /* number of its sub-group, 0: none */
     int failed;
 };

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -41,14 +42,16 @@ class Exec:
         send(self._connection, Message(protocol.EXEC_SIGNAL, value=number))
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code. Raises WaitTimeout; the command then runs on."""
+        """The exit code. Raises WaitTimeout (the command then runs on) and, for a silent one, what `start_exec` does."""
         if self.exit_code is None:
             poller = select.poll()
             poller.register(self._connection, select.POLLIN)
             if not poller.poll(None if timeout is None else timeout * 1000):
                 raise WaitTimeout(f"{self._argv[0]} runs longer than {timeout:g} s")
             message = receive(self._connection)
-            if message is None or message.type not in (protocol.EXEC_EXITED, protocol.EXEC_FAILED):
+            if message is not None and message.type == protocol.EXEC_FAILED:
+                raise _not_started(self._container, self._argv, message)
+            if message is None or message.type != protocol.EXEC_EXITED:
                 raise PodfastError(f'the pod ended while "{self._argv[0]}" ran in container "{self._container}"')
             self.exit_code = os.waitstatus_to_exitcode(message.value)
             if self.exit_code < 0:
@@ -100,19 +103,25 @@ class Client:
         workdir: str = "",
         stdio: tuple[int, int, int] | None = None,
         size: tuple[int, int] = (24, 80),
+        silent: bool = False,
     ) -> Exec:
         """Start a command in container `index`: on three descriptors, or on a terminal of `size` (rows, columns)
         without them.
 
         It gets the container's environment, with `variables` ("K=V") on top, and its working directory unless told
         another. Raises StartError (126, 127, …) when it does not start, NotFound when pod or container is not
-        running.
+        running. `silent`: do not wait for the start; `Exec.wait` raises then.
         """
-        flags = protocol.EXEC_TTY if stdio is None else 0
-        payload = protocol.exec_payload(argv, variables, workdir, flags, size)
+        flags = (protocol.EXEC_TTY if stdio is None else 0) | (protocol.EXEC_SILENT if silent else 0)
+        try:
+            payload = protocol.exec_payload(argv, variables, workdir, flags, size)
+        except ValueError as error:
+            raise StartError(f'container "{container}" cannot run the command: {error}', container=container, stage="exec", exit_code=126) from error
         connection = self._connect()
         try:
             send(connection, Message(protocol.EXEC, index=index, payload=payload), stdio or ())
+            if silent:
+                return Exec(connection, container, argv, -1)
             answer = receive(connection)
             if answer is None:
                 raise NotFound("the pod is gone")
@@ -126,10 +135,7 @@ class Client:
     def ask(self, what: int, grace: float | None = None) -> None:
         """Pass a request (protocol.ASK_*) on to the pod's owner. Returns when the owner has it, not when it is done."""
         with self._connect() as connection:
-            send(connection, Message(protocol.ASK, value=what, error=-1 if grace is None else int(grace * 1000)))
-            answer = receive(connection)
-        if answer is None:
-            raise NotFound("the pod is gone")
+            answer = _ask(connection, Message(protocol.ASK, value=what, error=-1 if grace is None else int(grace * 1000)))
         if answer.value:
             raise PodfastError(f"the pod's owner cannot be reached: {os.strerror(answer.value)}")
 
@@ -145,9 +151,20 @@ class Client:
         self.ask(protocol.ASK_REMOVE)
 
 
+def _ask(connection: socket.socket, message: Message, fds: Sequence[int] = ()) -> Message:
+    try:
+        send(connection, message, fds)
+        answer = receive(connection)
+    except (BrokenPipeError, ConnectionResetError) as error:
+        raise PodfastError("podfast-shim closed the connection: the pod has just ended, or too many others talk to it") from error
+    if answer is None:
+        raise NotFound("the pod is gone")
+    return answer
+
+
 def _not_started(container: str, argv: Sequence[str], answer: Message) -> Exception:
     stage = protocol.STAGES[answer.stage]
-    if stage == "join" and answer.error == 3:
+    if stage in ("clone", "join") and answer.error == errno.ESRCH:
         return NotFound(f'container "{container}" is not running')
     failure = explain(container, stage, answer.error, answer.value, argv[0])
     # The container runs; it is the command in it that does not.

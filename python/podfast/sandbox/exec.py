@@ -39,6 +39,7 @@ def run_exec(
                 variables=variables,
                 workdir=working_dir,
                 stdio=(theirs[0], theirs[1], theirs[2]),
+                silent=True,
             )
         finally:
             for fd in theirs:

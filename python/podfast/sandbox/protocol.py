@@ -16,11 +16,11 @@ from podfast._native import ABI
 
 START, SIGNAL, REMOVE, ADOPT = 1, 2, 3, 4
 READY, STARTED, FAILED, EXITED, PAUSE_EXITED, GONE, REQUEST = 16, 17, 18, 19, 20, 21, 22
-EXEC, RESIZE, EXEC_SIGNAL, ASK = 32, 33, 34, 35
+EXEC, EXEC_SIGNAL, ASK = 32, 33, 34
 EXEC_STARTED, EXEC_EXITED, EXEC_FAILED, ANSWER = 48, 49, 50, 51
 EXIT_OOM, EXIT_UNKNOWN = 1, 2
 ASK_STOP, ASK_KILL, ASK_REMOVE = 1, 2, 3
-EXEC_TTY, EXEC_STDIN = 1, 2
+EXEC_TTY, EXEC_SILENT = 1, 2
 
 STAGES = (
     "none", "clone", "cgroup", "namespace", "root", "bind", "dev", "proc", "sys", "mask", "volume", "file", "join",
@@ -86,7 +86,9 @@ def receive(connection: socket.socket) -> Message | None:
 def exec_payload(
     argv: Sequence[str], variables: Sequence[str], workdir: str, flags: int, size: tuple[int, int]
 ) -> bytes:
-    """What EXEC carries. Raises ValueError when it is more than a packet holds, or a text holds a NUL."""
+    """What EXEC carries. Raises ValueError when there is no program, more than a packet holds, or a NUL in a text."""
+    if not argv or not argv[0]:
+        raise ValueError("it is empty")
     texts = [text.encode("utf-8", "surrogateescape") for text in (*argv, *variables, workdir)]
     if any(b"\0" in text for text in texts):
         raise ValueError("a NUL byte in a command or variable")
