@@ -6,8 +6,7 @@ from __future__ import annotations
 import os
 import time
 
-from podfast.node import PodRecord, records
-from podfast.node.sweeping import is_dead
+from podfast.node import PodRecord, is_dead, records
 
 # The longest pause between two looks at whether a directory is still there.
 LOOK_SECONDS = 0.04

@@ -37,8 +37,7 @@ def run(options: Options) -> int:
 
 
 def _select(options: Options, names: list[str]) -> list[PodRecord]:
-    from podfast.node import pods
-    from podfast.node.records import choose
+    from podfast.node import choose, pods
 
     known = pods(swept_places(options).runroot)
     if names:

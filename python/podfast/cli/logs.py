@@ -100,7 +100,7 @@ def _wait(watch: Watch, printer: LinePrinter) -> None:
 
 def _print_previous(directory: str, containers: tuple[str, ...], options: Options, printer: LinePrinter) -> None:
     from podfast.errors import NotFound
-    from podfast.node.logs import attempts
+    from podfast.node import attempts
 
     for container in containers:
         known = attempts(directory, container)

@@ -30,8 +30,7 @@ def run(options: Options) -> int:
 def for_each(options: Options, ask: Callable[[PodRecord], None], *, grace: float | None) -> int:
     """Asks the owner of each pod for something that ends it, then waits until all are gone; prints each one's name."""
     from podfast.errors import NotFound, WaitTimeout
-    from podfast.node import pods
-    from podfast.node.records import choose
+    from podfast.node import choose, pods
 
     places = swept_places(options)
     known = pods(places.runroot)

@@ -10,9 +10,22 @@ watch      what tells that they have grown
 """
 
 from podfast.node.crilog import Joiner, LogLine
-from podfast.node.logs import Follower, read_logs
-from podfast.node.records import PodRecord, find, pods
-from podfast.node.sweeping import sweep
+from podfast.node.logs import Follower, attempts, read_logs
+from podfast.node.records import PodRecord, choose, find, pods
+from podfast.node.sweeping import is_dead, sweep
 from podfast.node.watch import Watch
 
-__all__ = ["Follower", "Joiner", "LogLine", "PodRecord", "Watch", "find", "pods", "read_logs", "sweep"]
+__all__ = [
+    "Follower",
+    "Joiner",
+    "LogLine",
+    "PodRecord",
+    "Watch",
+    "attempts",
+    "choose",
+    "find",
+    "is_dead",
+    "pods",
+    "read_logs",
+    "sweep",
+]
