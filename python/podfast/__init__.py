@@ -15,6 +15,8 @@ In the order the data flows:
 
 from __future__ import annotations
 
+from podfast._version import __version__
+
 TYPE_CHECKING = False  # known to type checkers by its name; importing typing would cost `podfast version` 4 ms
 if TYPE_CHECKING:
     from typing import Any
@@ -23,10 +25,29 @@ if TYPE_CHECKING:
     from podfast.errors import PodfastError
     from podfast.pod import Container, ExecResult, Pod, adopt, create, run
 
-__version__ = "0.1.0"
-__all__ = ["Container", "ExecResult", "Pod", "PodfastError", "__version__", "adopt", "aio", "create", "errors", "native", "run"]
+__all__ = [
+    "Container",
+    "ExecResult",
+    "Pod",
+    "PodfastError",
+    "__version__",
+    "adopt",
+    "aio",
+    "create",
+    "errors",
+    "native",
+    "run",
+]
 
-_HOMES = {"Container": "pod", "ExecResult": "pod", "Pod": "pod", "PodfastError": "errors", "adopt": "pod", "create": "pod", "run": "pod"}
+_HOMES = {
+    "Container": "pod",
+    "ExecResult": "pod",
+    "Pod": "pod",
+    "PodfastError": "errors",
+    "adopt": "pod",
+    "create": "pod",
+    "run": "pod",
+}
 
 
 def __getattr__(name: str) -> Any:

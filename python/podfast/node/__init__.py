@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pods of this machine, for those who do not own them: where they are, what they are, what dead ones have left.
 
-places   the root and the run root of this user and call
 records    run directories → PodRecord; find one by name or id
 sweeping   undo what dead pods have left
 crilog     one log file
