@@ -14,7 +14,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .fingerprint import fingerprint
+from podfast.fingerprint import fingerprint
+
 from .model import Bind, Image, ImageConfig
 
 # Raised when skeletons of an older podfast must not be used any more.

@@ -24,8 +24,8 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from podfast.errors import SystemFailure
+from podfast.fingerprint import fingerprint
 
-from .fingerprint import fingerprint
 from .model import Image, ImageConfig
 
 

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from podfast.errors import NotFound, PodfastError, WaitTimeout
+from podfast.errors import NotFound, PodfastError, StartError, WaitTimeout
 from podfast.sandbox import protocol
 from podfast.sandbox.failure import explain
 from podfast.sandbox.protocol import Message, receive, send
@@ -42,7 +42,7 @@ class Exec:
         send(self._connection, Message(protocol.EXEC_SIGNAL, value=number))
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code. Raises WaitTimeout (the command then runs on) and, for a silent one, what `start_exec` does."""
+        """The exit code. Raises WaitTimeout (the command runs on) and, for a silent one, what `start_exec` does."""
         if self.exit_code is None:
             poller = select.poll()
             poller.register(self._connection, select.POLLIN)
@@ -116,7 +116,12 @@ class Client:
         try:
             payload = protocol.exec_payload(argv, variables, workdir, flags, size)
         except ValueError as error:
-            raise StartError(f'container "{container}" cannot run the command: {error}', container=container, stage="exec", exit_code=126) from error
+            raise StartError(
+                f'container "{container}" cannot run the command: {error}',
+                container=container,
+                stage="exec",
+                exit_code=126,
+            ) from error
         connection = self._connect()
         try:
             send(connection, Message(protocol.EXEC, index=index, payload=payload), stdio or ())
@@ -135,7 +140,9 @@ class Client:
     def ask(self, what: int, grace: float | None = None) -> None:
         """Pass a request (protocol.ASK_*) on to the pod's owner. Returns when the owner has it, not when it is done."""
         with self._connect() as connection:
-            answer = _ask(connection, Message(protocol.ASK, value=what, error=-1 if grace is None else int(grace * 1000)))
+            answer = _ask(
+                connection, Message(protocol.ASK, value=what, error=-1 if grace is None else int(grace * 1000))
+            )
         if answer.value:
             raise PodfastError(f"the pod's owner cannot be reached: {os.strerror(answer.value)}")
 
@@ -156,7 +163,9 @@ def _ask(connection: socket.socket, message: Message, fds: Sequence[int] = ()) -
         send(connection, message, fds)
         answer = receive(connection)
     except (BrokenPipeError, ConnectionResetError) as error:
-        raise PodfastError("podfast-shim closed the connection: the pod has just ended, or too many others talk to it") from error
+        raise PodfastError(
+            "podfast-shim closed the connection: the pod has just ended, or too many others talk to it"
+        ) from error
     if answer is None:
         raise NotFound("the pod is gone")
     return answer

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
-import json
 import os
 import socket
 import uuid
 
+import msgspec
+
 from podfast import _native
 from podfast.errors import Conflict, PodfastError, SystemFailure
+from podfast.fingerprint import fingerprint
 from podfast.places import Places
 from podfast.plan import model as m
 from podfast.plan.model import Names, PodPlan
@@ -77,7 +78,7 @@ def name(places: Places, namespace: str, pod_name: str) -> Names:
 
 def claim(namespace: str, pod_name: str) -> str:
     """The file name that claims a pod name: ids and hashes, never names, appear in paths."""
-    return hashlib.sha256(f"{namespace}/{pod_name}".encode()).hexdigest()[:32]
+    return fingerprint(f"{namespace}/{pod_name}".encode())[:32]
 
 
 def create(ground: Ground, plan: PodPlan, header: dict[str, object], kept: bytes = b"") -> Sandbox:
@@ -142,7 +143,7 @@ def _run_directory(ground: Ground, plan: PodPlan, header: dict[str, object]) -> 
         run_fd = os.open(names.id, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=ground.pods)
         pod_fd = os.open("pod", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=run_fd)
         fcntl.flock(pod_fd, fcntl.LOCK_EX)
-        lines = [json.dumps({**header, "boot_id": ground.boot_id}), *plan.undo]
+        lines = [msgspec.json.encode({**header, "boot_id": ground.boot_id}).decode(), *plan.undo]
         if any("\n" in line for line in lines):
             raise ValueError("a line break in a path")
         data = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")

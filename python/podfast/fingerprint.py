@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of files in the store for texts that are not theirs to choose: a reference, the state of the host."""
+"""Names of files for texts that are not ours to choose: an image's reference, a pod's name, the state of the host."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _MASK = (1 << 256) - 1
 def fingerprint(data: bytes) -> str:
     """FNV-1a of 256 bits as 64 hex digits.
 
-    Importing hashlib costs more than all else on the way to a warm image. Nothing is trusted because of this
-    value: who reads a file under it compares what the file says of itself.
+    Importing hashlib costs more than many a command. Nothing is trusted because of this value: who reads a file under
+    it compares what the file says of itself.
     """
     value = _OFFSET
     for byte in data:
