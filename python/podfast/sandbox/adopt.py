@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import socket
 import struct
 import time
@@ -118,5 +119,8 @@ def _pause(run_fd: int, n_containers: int) -> int:
     pid = struct.unpack_from("<i", slot, PID_AT)[0]
     with suppress(ProcessLookupError, OverflowError, OSError):
         if pid > 0:
-            return os.pidfd_open(pid)
+            pidfd = os.pidfd_open(pid)
+            if not select.select([pidfd], [], [], 0)[0]:
+                return pidfd
+            os.close(pidfd)  # it has ended, and its parent has not looked yet: it has no namespaces any more
     return -1
