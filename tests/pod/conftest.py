@@ -199,7 +199,9 @@ def shim_of(pod: Pod) -> int:
 
 
 def pause_of(pod: Pod) -> int:
-    return children(shim_of(pod))["podfast-pause"]
+    shim = shim_of(pod)
+    until(lambda: "podfast-pause" in children(shim), "pause")  # the kernel's list may lack some while others end
+    return children(shim)["podfast-pause"]
 
 
 def pid_of(pod: Pod, name: str = "c0") -> int:
