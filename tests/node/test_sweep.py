@@ -4,6 +4,7 @@
 import fcntl
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -168,6 +169,15 @@ def test_an_earlier_boot_has_ended_every_pod(places: Places, held: list[int]) ->
     assert sweep(*places) == 0
     assert os.listdir(places.state) == [TWO]
     assert os.listdir(places.logs) == [f"default_y_{TWO[:4]}"]
+    assert Path(places.root, "boot").read_text() == boot_id()
+
+
+def test_the_first_command_after_a_boot_that_has_lost_the_run_root(places: Places) -> None:
+    shutil.rmtree(places.runroot)
+    Path(places.root, "boot").write_text("an earlier one")
+    Path(places.state, ONE).mkdir()
+    assert sweep(*places) == 0
+    assert os.listdir(places.state) == os.listdir(places.trash) == []
     assert Path(places.root, "boot").read_text() == boot_id()
 
 

@@ -66,6 +66,7 @@ def is_dead(directory: str) -> bool:
 def _with_lock(places: Places, work: Callable[[int], int]) -> int:
     """Does `work` while nobody makes a pod directory; when the lock cannot be had, that is left to another command."""
     try:
+        os.makedirs(places.runroot, mode=0o711, exist_ok=True)  # the first command after a boot finds none
         lock = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
         return 0
