@@ -120,7 +120,9 @@ def _pause(run_fd: int, n_containers: int) -> int:
     with suppress(ProcessLookupError, OverflowError, OSError):
         if pid > 0:
             pidfd = os.pidfd_open(pid)
-            if not select.select([pidfd], [], [], 0)[0]:
+            life = select.poll()
+            life.register(pidfd, select.POLLIN)
+            if not life.poll(0):
                 return pidfd
             os.close(pidfd)  # it has ended, and its parent has not looked yet: it has no namespaces any more
     return -1
