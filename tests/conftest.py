@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.machinery import isolation, roots as places
-from tests.machinery.leaks import KINDS, LeakCheck
+from tests.machinery.leaks import KINDS, LeakCheck, LeakError
 from tests.machinery.roots import Roots
 from tests.machinery.view import View
 
@@ -49,8 +49,8 @@ def leakcheck(_directories: Roots) -> Iterator[LeakCheck]:
             check.check(ignore=("trash",))
             places.sweep(_directories)
             check.check()
-        except BaseException:
-            places.rescue(_directories, known)
+        except LeakError as error:
+            places.rescue(_directories, known, error.leaks)
             raise
 
 

@@ -107,9 +107,10 @@ def attempt(subject: Subject, point: Point, made: Roots) -> Result:
         subject.recover(made)
     except Exception as error:
         complaints.append(f"recovery failed: {error!r}")
-    complaints += map(str, check.wait())
+    leaks = check.wait()
+    complaints += map(str, leaks)
     if complaints:
-        places.rescue(made, known)
+        places.rescue(made, known, leaks)
     return Result(point, outcome, tuple(complaints))
 
 

@@ -5,12 +5,12 @@ import contextlib
 import importlib
 import os
 import shutil
-import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tests.machinery import kernel
+from tests.machinery.leaks import Leak
 from tests.machinery.view import View
 
 
@@ -52,7 +52,7 @@ def sweep(roots: Roots) -> None:
     node.sweep(roots.root, roots.runroot)
 
 
-def rescue(roots: Roots, known: frozenset[str]) -> None:
+def rescue(roots: Roots, known: frozenset[str], leaks: Iterable[Leak] = ()) -> None:
     """After a failure, for the next test: kills our unknown processes and unmounts what is below the roots."""
     for process in View(tuple(roots)).ours.values():
         if process.key not in known and process.pid != os.getpid():
@@ -67,10 +67,7 @@ def rescue(roots: Roots, known: frozenset[str]) -> None:
                 kernel.unmount(point)
     with contextlib.suppress(OSError):
         sweep(roots)
-
-
-def describe(status: int) -> str:
-    """A wait status in words."""
-    if os.WIFSIGNALED(status):
-        return signal.Signals(os.WTERMSIG(status)).name
-    return f"exit {os.waitstatus_to_exitcode(status)}"
+    groups = [leak.what.partition(" (")[0] for leak in leaks if leak.kind == "cgroups"]
+    for group in sorted(groups, key=len, reverse=True):  # inner ones first; one that is still in use stays
+        with contextlib.suppress(OSError):
+            os.rmdir(group)
