@@ -35,7 +35,7 @@ KINDS: dict[str, Callable[[View], Found]] = {
     "trash": files.trash,
 }
 # Trees and tables that the whole machine shares: what comes and goes there while we look is somebody else's.
-_SHARED = ("cgroups", "bpf")
+SHARED = ("cgroups", "bpf")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ class LeakCheck:
         self._expected.append((kind, re.compile(pattern)))
 
     def leaks(self, ignore: Iterable[str] = ()) -> list[Leak]:
-        """What is there now and was not, and may not be. Kinds in `ignore` are not looked at."""
+        """What is there now and was not, and may not be. Kinds in `ignore` are not looked at.
+
+        Of the kinds in SHARED, what others are just making may be among it; `wait` tells them apart.
+        """
         return list(self._new(ignore).values())
 
     def wait(self, timeout: float = PATIENCE_SECONDS, ignore: Iterable[str] = ()) -> list[Leak]:
@@ -90,7 +93,7 @@ class LeakCheck:
             found = self._new(ignored)
             seen = set(found) if steady is None else steady & set(found)
             steady = seen
-            found = {key: leak for key, leak in found.items() if leak.kind not in _SHARED or key in seen}
+            found = {key: leak for key, leak in found.items() if leak.kind not in SHARED or key in seen}
             if not found or time.monotonic() > deadline:
                 return list(found.values())
             gc.collect()
