@@ -48,7 +48,7 @@ class Exec:
             poller.register(self._connection, select.POLLIN)
             if not poller.poll(None if timeout is None else timeout * 1000):
                 raise WaitTimeout(f"{self._argv[0]} runs longer than {timeout:g} s")
-            message = receive(self._connection)
+            message = _receive(self._connection)
             if message is not None and message.type == protocol.EXEC_FAILED:
                 raise _not_started(self._container, self._argv, message)
             if message is None or message.type != protocol.EXEC_EXITED:
@@ -124,10 +124,10 @@ class Client:
             ) from error
         connection = self._connect()
         try:
-            send(connection, Message(protocol.EXEC, index=index, payload=payload), stdio or ())
+            _send(connection, Message(protocol.EXEC, index=index, payload=payload), stdio or ())
             if silent:
                 return Exec(connection, container, argv, -1)
-            answer = receive(connection)
+            answer = _receive(connection)
             if answer is None:
                 raise NotFound("the pod is gone")
             if answer.type == protocol.EXEC_FAILED:
@@ -140,9 +140,10 @@ class Client:
     def ask(self, what: int, grace: float | None = None) -> None:
         """Pass a request (protocol.ASK_*) on to the pod's owner. Returns when the owner has it, not when it is done."""
         with self._connect() as connection:
-            answer = _ask(
-                connection, Message(protocol.ASK, value=what, error=-1 if grace is None else int(grace * 1000))
-            )
+            _send(connection, Message(protocol.ASK, value=what, error=-1 if grace is None else int(grace * 1000)))
+            answer = _receive(connection)
+        if answer is None:
+            raise NotFound("the pod is gone")
         if answer.value:
             raise PodfastError(f"the pod's owner cannot be reached: {os.strerror(answer.value)}")
 
@@ -158,17 +159,22 @@ class Client:
         self.ask(protocol.ASK_REMOVE)
 
 
-def _ask(connection: socket.socket, message: Message, fds: Sequence[int] = ()) -> Message:
+# The shim reads nothing of a connection that it turns away.
+_TURNED_AWAY = "podfast-shim closed the connection: the pod has just ended, or too many others talk to it"
+
+
+def _send(connection: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
     try:
         send(connection, message, fds)
-        answer = receive(connection)
     except (BrokenPipeError, ConnectionResetError) as error:
-        raise PodfastError(
-            "podfast-shim closed the connection: the pod has just ended, or too many others talk to it"
-        ) from error
-    if answer is None:
-        raise NotFound("the pod is gone")
-    return answer
+        raise PodfastError(_TURNED_AWAY) from error
+
+
+def _receive(connection: socket.socket) -> Message | None:
+    try:
+        return receive(connection)
+    except ConnectionResetError as error:
+        raise PodfastError(_TURNED_AWAY) from error
 
 
 def _not_started(container: str, argv: Sequence[str], answer: Message) -> Exception:
