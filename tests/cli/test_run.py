@@ -214,6 +214,14 @@ def test_signals_are_heard_while_nobody_reads(podfast: Podfast) -> None:
     assert process.wait(10) == 143
 
 
+def test_signals_are_heard_in_a_flood(podfast: Podfast) -> None:
+    process = podfast.start("run", "-q", podfast.pod("exec yes", grace=0), stdout=subprocess.DEVNULL)
+    wait_until(lambda: podfast("get", "pods", "--no-headers").stdout != "", "the pod to run")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+
+
 # ---- colours ----
 
 

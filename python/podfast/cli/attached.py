@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import select
 import signal
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
 
 from podfast.cli.arguments import Options
 from podfast.cli.output import LinePrinter, tell_lost
@@ -15,6 +17,10 @@ from podfast.node import Follower, Joiner, LogLine, Watch
 from podfast.pod import Pod
 
 PIPE_CLOSED = 141
+# Blocks of lines that are printed before the pod and the user are looked after again.
+ROUNDS = 16
+# How long lines are still printed after a signal has ended the pod.
+REST_SECONDS = 2.0
 
 
 class Attached:
@@ -31,7 +37,9 @@ class Attached:
         self._watch = Watch(self._follower.directories())
         self._joiner = Joiner()
         self._code: int | None = None  # decided by something else than the containers
+        self._killing = False
         self._readable = True
+        self._unread = False
         pod.before_removal(self._follower.hold)
 
     def run(self) -> int:
@@ -39,12 +47,14 @@ class Attached:
         with self._follower, self._watch:
             while not self._pod.gone:
                 self._watch.arm()
-                self._print(self._follower.read)
+                more = self._print()
                 self._pod.step()
                 self._decide()
-                self._wait()
+                self._wait(0 if more else self._watch.patience)
             self._print_rest()
-            if self._readable:
+            if self._unread and not self._quiet:
+                say("the rest of what was written is not shown")
+            elif self._readable:
                 tell_lost(self._follower.lost())
         if self._pod.failure is not None:
             raise self._pod.failure
@@ -52,15 +62,20 @@ class Attached:
 
     def _decide(self) -> None:
         """Ends the pod when it has nothing more to do. All that it wrote is in its logs by then."""
-        if self._pod.gone:
+        if self._pod.gone or self._killing:
             return
         if self._pod.failure is not None:
-            self._pod.begin_kill()
+            self._kill()
         elif self._pod.ended and self._code is None:
             self._print_rest()
-            self._pod.begin_kill()
+            self._kill()
 
-    def _wait(self) -> None:
+    def _kill(self) -> None:
+        self._killing = True
+        self._pod.begin_kill()
+
+    def _wait(self, patience: float | None) -> None:
+        """Until something has happened, or for `patience` seconds."""
         if self._pod.gone:
             return
         poll = select.poll()
@@ -74,7 +89,6 @@ class Attached:
                 reader = self._printer.watch_reader(poll)
         else:
             poll.register(blocked, select.POLLOUT)
-        patience = self._watch.patience
         ready = {descriptor for descriptor, _ in poll.poll(None if patience is None else patience * 1000)}
         if self._watch.fileno() in ready:
             self._watch.clear()
@@ -91,22 +105,33 @@ class Attached:
             if not self._quiet:
                 say(f"stopping {name}" + (" (Ctrl-C again kills it)" if number == signal.SIGINT else ""))
             self._pod.begin_stop(self._grace)
-        else:
+        elif not self._killing:
             if not self._quiet:
                 say(f"killing {name}")
-            self._pod.begin_kill()
+            self._kill()
+        else:
+            # Something in the pod cannot be killed now, or the machine is very slow. The kernel ends an embedded pod
+            # when its engine ends, and the shim undoes it.
+            say(f"leaving {name} to the kernel")
+            os._exit(self._code)
 
     # ---- lines ----
 
-    def _print(self, read: Callable[[], list[LogLine]]) -> None:
-        """Prints what `read` gives until it gives nothing, or the reader of our output is too slow for more."""
+    def _print(self) -> bool:
+        """Prints some of what there is, as far as the reader of our output takes it; whether there may be more."""
         try:
             self._printer.push()
-            while self._printer.blocked is None and (lines := read()):
+            for _ in range(ROUNDS):
+                if self._printer.blocked is not None:
+                    return False
+                lines = self._follower.read()
+                if not lines:
+                    return False
                 self._add(lines)
                 self._printer.push()
         except BrokenPipeError:
             self._reader_gone()
+        return True
 
     def _add(self, lines: Iterable[LogLine]) -> None:
         if self._readable:
@@ -121,24 +146,37 @@ class Attached:
             self._pod.begin_stop(self._grace)
 
     def _print_rest(self) -> None:
-        """Everything that has been written, however slow the reader is; a signal ends the patience."""
+        """Everything that has been written, however slow the reader is. Who has asked for the end waits less long."""
+        deadline = float("inf") if self._code is None else time.monotonic() + REST_SECONDS
         try:
-            while lines := self._follower.read():
+            while self._readable and (lines := self._follower.read()):
                 self._add(lines)
+                self._flush(deadline)
             self._add(self._follower.rest())
             if self._readable:
                 self._printer.add(self._joiner.flush())
-            self._printer.push()
-            while (blocked := self._printer.blocked) is not None:
-                poll = select.poll()
-                poll.register(blocked, select.POLLOUT)
-                poll.register(self._signals, select.POLLIN)
-                if any(descriptor == self._signals.fileno() for descriptor, _ in poll.poll()):
-                    self._code = self._code or 128 + max(self._signals.read(), default=signal.SIGINT)
-                    self._printer.discard()
-                self._printer.push()
+            self._flush(deadline)
         except BrokenPipeError:
             self._reader_gone()
+
+    def _flush(self, deadline: float) -> None:
+        """Writes what is queued. A signal, or the deadline, ends the patience with the reader."""
+        self._printer.push()
+        while True:
+            if numbers := self._signals.read():
+                self._code = self._code or 128 + numbers[0]
+            if numbers or time.monotonic() > deadline:
+                self._unread = self._unread or self._readable
+                self._readable = False
+                self._printer.discard()
+            blocked = self._printer.blocked
+            if blocked is None:
+                return
+            poll = select.poll()
+            poll.register(blocked, select.POLLOUT)
+            poll.register(self._signals, select.POLLIN)
+            poll.poll(None if deadline == float("inf") else 1000 * max(0.0, deadline - time.monotonic()))
+            self._printer.push()
 
 
 def exit_code(pod: Pod) -> int:
