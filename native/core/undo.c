@@ -103,6 +103,8 @@ int pf_undo_replay(int root_fd, int run_fd, struct pf_err *err) {
         *--end = 0; // the newline of the last line
         char *line = end;
         while (line > body && line[-1] != '\n') line--;
+        // The first record is the run directory with these records: it stays until everything else is undone, for the next to try again.
+        if (line == body && failed) break;
         if (undo_line(root_fd, line, same_boot, failed ? NULL : err) < 0) failed = -1; // go on: undo as much as can be undone
         end = line;
     }

@@ -177,7 +177,7 @@ enum pf_msg_type {
     PF_MSG_FAILED,     /* index (-1: the sandbox), attempt, stage, error, value: which mount, path … ; text follows */
     PF_MSG_EXITED,     /* index, attempt, value: wait status, flags: PF_EXIT_* */
     PF_MSG_PAUSE_EXITED,
-    PF_MSG_GONE,
+    PF_MSG_GONE,       /* value: 0, or the errno of what could not be undone */
     PF_MSG_REQUEST,    /* a client asks the owner: value: PF_ASK_*, error: grace in ms or -1, tag */
     /* client → shim */
     PF_MSG_EXEC = 32,  /* index; three descriptors; struct pf_exec follows */

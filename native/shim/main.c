@@ -8,9 +8,15 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
+// What cannot be watched would hang somebody one day, so there is no going on: an embedded pod is undone, a served one gets a new shim.
 static void add(struct shim *shim, int fd, enum kind kind, uint32_t number, uint32_t events) {
     struct epoll_event event = {.events = events, .data = {.u64 = (uint64_t)kind << 32 | number}};
-    PF_CALL(__NR_epoll_ctl, shim->epoll, EPOLL_CTL_ADD, fd, PF_P(&event), 0);
+    pf_word failed = PF_CALL(__NR_epoll_ctl, shim->epoll, EPOLL_CTL_ADD, fd, PF_P(&event), 0);
+    if (failed >= 0) return;
+    const struct pf_report report = {PF_STAGE_STATE, (int32_t)-failed, 0};
+    tell_failure(shim, -1, &report, "podfast-shim cannot watch a descriptor");
+    if (shim->plan->flags & PF_POD_SERVED) sys_exit(1);
+    sandbox_remove(shim);
 }
 
 void watch(struct shim *shim, int fd, enum kind kind, uint32_t number) { add(shim, fd, kind, number, EPOLLIN); }
@@ -165,24 +171,34 @@ static void adopt_pod(struct shim *shim) {
     tell_all(shim);
 }
 
+// What the shim itself needs. Nothing of the pod exists yet, so a failure is told and the engine undoes what it made.
+static int set_up(struct shim *shim, const char **text) {
+    shim->engine = PF_FD_CONTROL;
+    shim->pause_pidfd = shim->pause_report = shim->pause_ready = -1;
+    for (int i = 0; i < MAX_CLIENTS; i++) shim->clients[i] = (struct client){.fd = -1, .exec_pidfd = -1, .exec_report = -1, .exec_tty = -1};
+    if (!plan_load(shim, text)) return EINVAL;
+    *text = "podfast-shim cannot be set up";
+    shim->epoll = (int)PF_CALL(__NR_epoll_create1, O_CLOEXEC, 0, 0, 0, 0);
+    if (shim->epoll < 0) return -shim->epoll;
+    shim->retry_fd = (int)PF_CALL(__NR_timerfd_create, CLOCK_MONOTONIC, O_CLOEXEC | O_NONBLOCK, 0, 0, 0);
+    if (shim->retry_fd < 0) return -shim->retry_fd;
+    shim->exit_fd = sys_openat(PF_FD_RUN, "exit", O_RDWR | O_NOFOLLOW, 0);
+    if (shim->exit_fd < 0) return -shim->exit_fd;
+    const size_t size = sizeof(struct pf_board) + shim->plan->n_containers * sizeof(struct pf_ns_set);
+    shim->board = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return shim->board == MAP_FAILED ? ENOMEM : 0;
+}
+
 int main(void) {
     static struct shim shim;
     const char *text = NULL;
     guard();
-    shim.engine = PF_FD_CONTROL;
-    shim.pause_pidfd = shim.pause_report = shim.pause_ready = -1;
-    for (int i = 0; i < MAX_CLIENTS; i++) shim.clients[i] = (struct client){.fd = -1, .exec_pidfd = -1, .exec_report = -1, .exec_tty = -1};
-    shim.epoll = (int)PF_CALL(__NR_epoll_create1, O_CLOEXEC, 0, 0, 0, 0);
-    shim.retry_fd = (int)PF_CALL(__NR_timerfd_create, CLOCK_MONOTONIC, O_CLOEXEC | O_NONBLOCK, 0, 0, 0);
-    shim.exit_fd = sys_openat(PF_FD_RUN, "exit", O_RDWR | O_NOFOLLOW, 0);
-    const struct pf_report damaged = {PF_STAGE_PLAN, EINVAL, 0};
-    if (!plan_load(&shim, &text)) {
-        shim.plan = NULL;
-        tell_failure(&shim, -1, &damaged, text);
+    const int failed = set_up(&shim, &text);
+    if (failed) {
+        const struct pf_report report = {PF_STAGE_PLAN, failed, 0};
+        tell_failure(&shim, -1, &report, text);
         sys_exit(1);
     }
-    const size_t size = sizeof(struct pf_board) + shim.plan->n_containers * sizeof(struct pf_ns_set);
-    shim.board = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     // A connection's peer is whoever listened: a new engine finds this process by it.
     if (shim.plan->flags & PF_POD_SERVED) PF_CALL(__NR_listen, PF_FD_LISTEN, 16, 0, 0, 0);
     watch(&shim, PF_FD_CONTROL, KIND_ENGINE, 0);

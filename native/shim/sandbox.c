@@ -234,9 +234,7 @@ void sandbox_remove(struct shim *shim) {
     kill_and_reap(shim->pause_pidfd);
     leave_groups(shim);
     int failed = pf_undo_replay(PF_FD_ROOT, PF_FD_RUN, &err);
-    const struct pf_report report = {PF_STAGE_STATE, err.code, 0};
-    if (failed < 0) tell_failure(shim, -1, &report, err.what);
-    tell(shim, PF_MSG_GONE, -1, failed, -1);
+    tell(shim, PF_MSG_GONE, -1, failed < 0 ? err.code : 0, -1);
     // The slow part comes after the answer: files on disk.
     if (shim->plan) {
         char name[128];

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from podfast import _native, lifecycle, status as statuses
-from podfast.errors import PodfastError, StartError
+from podfast.errors import PodfastError, StartError, SystemFailure
 from podfast.sandbox import new_shim, protocol
 from podfast.sandbox.failure import explain
 from podfast.sandbox.protocol import Message
@@ -109,9 +109,18 @@ class SupervisedPod:
         elif kind == protocol.PAUSE_EXITED:
             self._happen(lifecycle.PauseDied(), now, message.wall_ns)
         elif kind == protocol.GONE:
+            if message.value:
+                self._undo_again()
             self._end(now, message.wall_ns)
         elif kind == protocol.REQUEST:
             self._requested(message, now)
+
+    def _undo_again(self) -> None:
+        """The shim could not undo everything. Its records stay until somebody can, so we try at once."""
+        try:
+            self.sandbox.undo()
+        except SystemFailure as error:
+            self.failure = error
 
     def _failed(self, message: Message, now: float) -> None:
         stage = protocol.STAGES[message.stage]
