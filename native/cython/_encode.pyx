@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: language_level=3, auto_pickle=False, autotestdict=False, boundscheck=False, wraparound=False
 """PodPlan → the flat message of podfast.h. One pass; equal strings are stored once; arrays are aligned to eight bytes."""
 
+cimport cython
 import struct
 
 cdef object HEAD = struct.Struct("<IIII II II II II II I II II II II I I 4x Q I I I I").pack
@@ -17,6 +18,7 @@ cdef int MAGIC = 0x4C504650
 cdef int HEAD_SIZE = struct.calcsize("<IIII II II II II II I II II II II I I 4x Q I I I I")
 
 
+@cython.internal
 cdef class Blob:
     cdef bytearray data
     cdef dict known
