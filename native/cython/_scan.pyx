@@ -58,6 +58,7 @@ def scan(bytes text not None, *, Py_ssize_t nodes, Py_ssize_t depth):
 
 
 @cython.final
+@cython.internal
 cdef class Scanner:
     cdef bytes text
     cdef const char *at
