@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from podfast.node import Follower, Joiner, LogLine, Watch, read_logs
+from podfast.node import Follower, Joiner, LogLine, Watch, attempts, read_logs
 from podfast.node.crilog import BLOCK, RECORD_LIMIT, Tape, parse, tail
 
 
@@ -133,6 +133,14 @@ def test_a_torn_record_that_is_cut_off_later_is_never_shown(tmp_path: Path) -> N
         os.truncate(path, len(record("one")))
         append(tmp_path, "a", 0, record("two"))
         assert texts(follower.read()) == ["two"]
+
+
+def test_files_that_are_no_logs_are_passed_over(tmp_path: Path) -> None:
+    for name in ("x.log", ".log", "0", "0.logs", "0.log.", "0.log.gz", "0.log~", "-1.log", "٣.log", "9999999999.log"):
+        append(tmp_path, "a", 0, b"").with_name(name).write_bytes(record("no"))
+    append(tmp_path, "a", 7, record("yes"))
+    assert attempts(str(tmp_path), "a") == [0, 7]
+    assert texts(list(read_logs(str(tmp_path), ["a"]))) == ["yes"]
 
 
 def test_one_attempt_only(tmp_path: Path) -> None:

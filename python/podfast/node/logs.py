@@ -9,7 +9,6 @@ The shim makes a file at its first line and the directory with it, so everything
 
 import errno
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Self
@@ -19,7 +18,8 @@ from podfast.node.watch import LOOK_SECONDS, Watch
 
 # Files of 10 MiB by default, each of which costs a descriptor.
 MOST_AHEAD = 64
-_FILE = re.compile(r"(0|[1-9]\d{0,9})\.log(?:\.(\d[\d.Z-]*))?")
+LONGEST_ATTEMPT = 9
+_STAMP = frozenset("0123456789-.Z")
 
 
 class _File(NamedTuple):
@@ -40,9 +40,17 @@ def _files(directory: str) -> list[_File]:
         names = os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(
-        _File(int(match[1]), match[2] is None, match[0]) for name in names if (match := _FILE.fullmatch(name))
-    )
+    return sorted(file for name in names if (file := _file(name)))
+
+
+def _file(name: str) -> _File | None:
+    """`7.log` or `7.log.<time>`; None for a name that is neither."""
+    attempt, log, stamp = name.partition(".log")
+    if not log or not attempt.isascii() or not attempt.isdecimal() or len(attempt) > LONGEST_ATTEMPT:
+        return None
+    if stamp and (stamp[0] != "." or len(stamp) == 1 or not _STAMP.issuperset(stamp)):
+        return None
+    return _File(int(attempt), not stamp, name)
 
 
 class _Track:
