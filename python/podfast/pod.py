@@ -51,6 +51,8 @@ def run(
 
 def create(manifest: Manifest, *, root: str | None = None, runroot: str | None = None, life: Life = "embedded") -> Pod:
     """The main path: everything is decided before the first side effect. Returns while the containers start."""
+    if life not in ("embedded", "served"):
+        raise ValueError(f'life is "embedded" or "served", not "{life}"')
     places = resolve(root, runroot)
     specification = manifest if isinstance(manifest, PodSpecification) else spec.load(manifest)
     found = images.ensure([container.image for container in specification.spec.containers], root=places.root)

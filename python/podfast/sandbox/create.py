@@ -51,7 +51,8 @@ class Sandbox:
 
     def undo(self) -> None:
         """Replay the records: for when the shim can no longer do it."""
-        _native.undo_replay(self.ground.root, self.run_fd)
+        with self.ground.spare():
+            _native.undo_replay(self.ground.root, self.run_fd)
 
     def close(self) -> None:
         self.connection.close()
@@ -106,9 +107,12 @@ def create(ground: Ground, plan: PodPlan, header: dict[str, object], kept: bytes
             _keep(run_fd, kept)
         return _start(ground, plan, run_fd, pod_fd, opened)
     except BaseException as error:
-        _native.undo_replay(ground.root, run_fd)
-        os.close(run_fd)
-        opened.remove(run_fd)
+        try:
+            with ground.spare():
+                _native.undo_replay(ground.root, run_fd)
+        finally:
+            os.close(run_fd)
+            opened.remove(run_fd)
         if isinstance(error, OSError) and not isinstance(error, PodfastError):
             raise _failure("make the pod", names.id[:12], error) from error
         raise
@@ -150,7 +154,8 @@ def _run_directory(ground: Ground, plan: PodPlan, header: dict[str, object]) -> 
         if os.write(pod_fd, data) != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), names.run_directory)
     except BaseException:
-        _native.remove_tree(ground.pods, names.id)
+        with ground.spare():
+            _native.remove_tree(ground.pods, names.id)
         for fd in (run_fd, pod_fd):
             if fd >= 0:
                 os.close(fd)
@@ -215,40 +220,51 @@ def _undo_if_dead(root_fd: int, run_fd: int, pods_fd: int, pod_id: str) -> bool:
 def listen(run_fd: int) -> socket.socket:
     """The socket in a run directory that other processes connect to."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # Through the descriptor: a socket's path holds 107 bytes, and run roots may be long.
-    listener.bind(f"/proc/self/fd/{run_fd}/sock")
-    listener.listen(BACKLOG)
+    try:
+        # Through the descriptor: a socket's path holds 107 bytes, and run roots may be long.
+        listener.bind(f"/proc/self/fd/{run_fd}/sock")
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
     return listener
 
 
 def _start(ground: Ground, plan: PodPlan, run_fd: int, pod_fd: int, opened: list[int]) -> Sandbox:
     """The first shim of a pod, which makes everything."""
-    exits = os.open("exit", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=run_fd)
-    os.write(
-        exits, bytes(EXIT_SLOT * (len(plan.containers) + 1))
-    )  # written, not only sized: the space is there when it is needed
-    os.close(exits)
+    _reserve_exits(run_fd, len(plan.containers) + 1)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs, listen(run_fd) as listener:
-        data = _native.encode(plan)
-        plan_fd = _native.sealed("podfast-plan", data)
-        opened.append(plan_fd)
-        state = -1
-        if plan.passes_trees:
-            if plan.has_state:
-                state = _native.open_tree(plan.names.state_directory, m.TREE_RECURSIVE)
-                opened.append(state)
-            opened += [_native.open_tree(tree.source, tree.flags) for tree in plan.trees]
-        trees = opened[-len(plan.trees) :] if plan.trees and plan.passes_trees else []
-        fds = [theirs.fileno(), listener.fileno(), plan_fd, *descriptors(ground, plan, run_fd, pod_fd, state), *trees]
-        try:
-            pidfd = _native.spawn_shim(
-                ground.launcher, ground.launcher.mount_ns, fds, new_pid=not plan.flags & m.SERVED
-            )
-        except BaseException:
-            ours.close()
-            raise
+    try:
+        with theirs, listen(run_fd) as listener:
+            plan_fd = _native.sealed("podfast-plan", _native.encode(plan))
+            opened.append(plan_fd)
+            state = -1
+            trees = []
+            if plan.passes_trees:
+                if plan.has_state:
+                    state = _native.open_tree(plan.names.state_directory, m.TREE_RECURSIVE)
+                    opened.append(state)
+                for tree in plan.trees:  # one by one: each is given back when a later one fails
+                    trees.append(_native.open_tree(tree.source, tree.flags))
+                    opened.append(trees[-1])
+            born_with = descriptors(ground, plan, run_fd, pod_fd, state)
+            fds = [theirs.fileno(), listener.fileno(), plan_fd, *born_with, *trees]
+            launcher = ground.launcher
+            pidfd = _native.spawn_shim(launcher, launcher.mount_ns, fds, new_pid=not plan.flags & m.SERVED)
+    except BaseException:
+        ours.close()
+        raise
     return Sandbox(ground, plan.names, ours, pidfd, run_fd)
+
+
+def _reserve_exits(run_fd: int, slots: int) -> None:
+    """Written, not only sized: the space is there when it is needed."""
+    fd = os.open("exit", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=run_fd)
+    try:
+        if os.write(fd, bytes(EXIT_SLOT * slots)) != EXIT_SLOT * slots:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "exit")
+    finally:
+        os.close(fd)
 
 
 def descriptors(ground: Ground, plan: PodPlan, run_fd: int, pod_fd: int, state: int) -> list[int]:

@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from podfast import _native
 from podfast.errors import SystemFailure, Unsupported
 from podfast.places import Places
 from podfast.plan.model import Hierarchy, HostFacts
 from podfast.sandbox import host
+
+# A replay of undo records holds a few directories open at a time, one for each level of a tree that it removes.
+SPARE = 12
 
 
 class Ground:
@@ -20,6 +25,7 @@ class Ground:
         self.facts: HostFacts = host.gather()
         _check_kernel()
         self._fds: list[int] = []
+        self._spare: list[int] = []
         try:
             self._open()
         except BaseException:
@@ -51,6 +57,7 @@ class Ground:
                 self._keep(fd)
         with open(f"/proc/self/fd/{self.proc}/sys/kernel/random/boot_id", encoding="ascii") as file:
             self.boot_id = file.read().strip()
+        self._fill_spare()
 
     def _used_hierarchies(self) -> tuple[Hierarchy, ...]:
         return () if self.facts.rootless else self.facts.hierarchies
@@ -84,10 +91,27 @@ class Ground:
             ) from error
         return fd
 
+    @contextmanager
+    def spare(self) -> Iterator[None]:
+        """Room for some descriptors, also when the process has used up its own: for undoing."""
+        for fd in self._spare:
+            os.close(fd)
+        self._spare.clear()
+        try:
+            yield
+        finally:
+            self._fill_spare()
+
+    def _fill_spare(self) -> None:
+        with suppress(OSError):
+            while len(self._spare) < SPARE:
+                self._spare.append(os.dup(self.root))
+
     def close(self) -> None:
-        for fd in self._fds:
+        for fd in (*self._fds, *self._spare):
             os.close(fd)
         self._fds.clear()
+        self._spare.clear()
 
 
 def _check_kernel() -> None:
