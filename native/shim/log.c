@@ -240,6 +240,9 @@ static void drain(struct shim *shim, uint32_t index, int which, int most, int la
             return stall(shim, stream);
         }
     }
+    // What was read and not yet written is lost when this process is killed, so nothing slow may come between: the file is opened first.
+    if (shim->containers[index].log_fd < 0 && sys_poll1(stream->fd, 1 /* POLLIN */, 0, NULL) > 0 && open_file(shim, index) < 0)
+        return stall(shim, stream);
     for (int round = 0; round < most; round++) {
         pf_word n = stream->used < LOG_BUFFER ? sys_read(stream->fd, stream->buffer + stream->used, LOG_BUFFER - stream->used) : 0;
         if (n > 0) stream->used += (uint32_t)n;
