@@ -199,8 +199,12 @@ def shim_of(pod: Pod) -> int:
 
 
 def pause_of(pod: Pod) -> int:
-    shim = shim_of(pod)
-    until(lambda: "podfast-pause" in children(shim), "pause")  # the kernel's list may lack some while others end
+    return pause_below(shim_of(pod))
+
+
+def pause_below(shim: int) -> int:
+    """A container may run a moment before pause has become the program of that name."""
+    until(lambda: "podfast-pause" in children(shim), "pause")
     return children(shim)["podfast-pause"]
 
 
