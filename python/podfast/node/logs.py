@@ -19,6 +19,8 @@ from podfast.node.watch import LOOK_SECONDS, Watch
 # Files of 10 MiB by default, each of which costs a descriptor.
 MOST_AHEAD = 64
 LONGEST_ATTEMPT = 9
+# How often a file may be rotated while it is looked for; the next look goes on.
+RENAMES = 4
 _STAMP = frozenset("0123456789-.Z")
 
 
@@ -113,13 +115,19 @@ class _Track:
                 return  # the next look finds it, under its new name if it was rotated just now
 
     def _unknown(self) -> list[_File]:
-        known = self._known()
         attempt, inode = self._newest
-        for at in reversed(range(len(known))):  # the newest file is nearly always the last
-            if known[at].attempt < attempt:
+        for _ in range(RENAMES):
+            known = self._known()
+            for at in reversed(range(len(known))):  # the newest file is nearly always the last
+                if known[at].attempt < attempt:
+                    break
+                if self._inode_of(known[at]) == inode:
+                    return known[at + 1 :]
+            if not self._tapes or not os.fstat(self._tapes[-1].descriptor).st_nlink:
                 break
-            if self._inode_of(known[at]) == inode:
-                return known[at + 1 :]
+            # It is there: it got another name between the list and the look at it.
+        else:
+            return []
         # It has been removed to make room. What is left of its attempt is newer, but some may have gone with it.
         later = [file for file in known if file.attempt >= attempt]
         self.lost = self.lost or any(file.attempt == attempt for file in later)
