@@ -205,7 +205,7 @@ struct pf_exit {
     uint32_t flags, pad;
     uint64_t start_ticks; /* of pid, from /proc/<pid>/stat */
     uint64_t started_ns, finished_ns;
-    uint64_t reserved[2];
+    int32_t stage, error, at, reserved; /* PF_SLOT_FAILED: what PF_MSG_FAILED says */
 };
 enum { PF_SLOT_EMPTY = 0, PF_SLOT_RUNNING = 1, PF_SLOT_EXITED = 2, PF_SLOT_FAILED = 3 };
 

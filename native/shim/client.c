@@ -56,8 +56,9 @@ static void pass_on(struct shim *shim, const struct client *client, const struct
 
 // Tells an engine that did not see it everything as it stands, in the order in which it happened.
 void tell_all(struct shim *shim) {
-    const int fd = shim->engine;
-    tell(shim, shim->pause_dead ? PF_MSG_PAUSE_EXITED : PF_MSG_READY, -1, 0, shim->pause_dead ? -1 : shim->pause_pidfd);
+    shim->behind = 0;
+    if (shim->pause_dead) tell(shim, PF_MSG_PAUSE_EXITED, -1, 0, -1);
+    else if (shim->ready) tell(shim, PF_MSG_READY, -1, 0, shim->pause_pidfd);
     for (uint32_t i = 0; i < shim->plan->n_containers; i++) {
         struct container *container = &shim->containers[i];
         struct pf_exit record = {0};
@@ -67,17 +68,17 @@ void tell_all(struct shim *shim) {
             message.type = PF_MSG_STARTED;
             message.value = container->pid;
             message.wall_ns = record.started_ns;
-            send_message(fd, &message, NULL, 0, container->pidfd);
+            tell_engine(shim, &message, NULL, container->pidfd);
         }
         if (record.state == PF_SLOT_EXITED) {
             message.type = PF_MSG_EXITED;
             message.flags = (uint16_t)record.flags;
             message.value = record.status;
             message.wall_ns = record.finished_ns;
-            send_message(fd, &message, NULL, 0, -1);
+            tell_engine(shim, &message, NULL, -1);
         }
         if (record.state == PF_SLOT_FAILED) {
-            const struct pf_report report = {PF_STAGE_EXEC, ENOENT, 0};
+            const struct pf_report report = {record.stage, record.error, record.at};
             tell_failure(shim, (int32_t)i, &report, NULL);
         }
     }

@@ -54,6 +54,11 @@ static void keep_record(const struct shim *shim, uint32_t index, uint32_t state,
                              .started_ns = container->started_ns};
     if (state == PF_SLOT_RUNNING && (shim->plan->flags & PF_POD_SERVED)) record.start_ticks = start_ticks(container->pid);
     if (state >= PF_SLOT_EXITED) record.finished_ns = wall_ns();
+    if (state == PF_SLOT_FAILED) {
+        record.stage = container->failure.stage;
+        record.error = container->failure.error;
+        record.at = container->failure.index;
+    }
     sys_pwrite(shim->exit_fd, &record, sizeof record, index * sizeof record); // the space was reserved when the pod was made
 }
 
@@ -67,10 +72,7 @@ static int make_layer(const struct shim *shim, uint32_t index, struct container 
         if (i) *at++ = ':';
         at += pf_digits(at, layers[i]);
     }
-    if (!(planned->flags & PF_C_ROOT_UPPER)) {
-        if (planned->n_layers > 1) return 0; // lower layers alone: a read-only overlay
-        return 0;
-    }
+    if (!(planned->flags & PF_C_ROOT_UPPER)) return 0; // lower layers alone: a read-only overlay, or for a single one none
     if (planned->flags & PF_C_UPPER_MEMORY) at = stpcpy(at, ",upperdir=/host/u,workdir=/host/w");
     else {
         char *name = upper + strlen(upper);
@@ -94,6 +96,9 @@ static int make_layer(const struct shim *shim, uint32_t index, struct container 
 
 static void empty_trash(void *argument) {
     char (*names)[160] = argument;
+    // The lock that says that the shim lives, and the socket, must not outlive it in here.
+    sys_close_range(0, PF_FD_TRASH - 1, 0);
+    sys_close_range(PF_FD_TRASH + 1, ~0u, 0);
     for (int i = 0; i < 2; i++)
         if (names[i][0]) pf_remove_tree(PF_FD_TRASH, names[i], NULL);
     sys_exit(0);
@@ -142,6 +147,7 @@ static void not_started(struct shim *shim, uint32_t index, const struct pf_repor
     struct container *container = &shim->containers[index];
     container->phase = PHASE_ENDED;
     container->status = 127 << 8;
+    container->failure = *why;
     keep_record(shim, index, PF_SLOT_FAILED, 0);
     tell_failure(shim, (int32_t)index, why, NULL);
 }
@@ -151,14 +157,19 @@ void container_start(struct shim *shim, uint32_t index, int attempt, int autosta
     struct container *container = &shim->containers[index];
     struct pf_report why = {0};
     int report[2], go[2];
-    if (container->phase != PHASE_IDLE && container->phase != PHASE_ENDED) return; // a repeated request never starts a second process
+    // A repeated request never starts a second process: each attempt has one.
+    if (container->phase != PHASE_IDLE && (container->phase != PHASE_ENDED || attempt <= container->attempt)) return;
     if (container->phase == PHASE_ENDED && (plan_container(shim, index)->flags & PF_C_ROOT_UPPER)) drop_layer(shim, index, container->attempt);
     container->attempt = attempt;
     container->status_known = container->status = 0;
     container->failure.stage = 0;
-    log_open(shim, index);
+    int failed = log_open(shim, index);
+    if (failed < 0) {
+        why = (struct pf_report){PF_STAGE_LOG, -failed, 0};
+        return not_started(shim, index, &why);
+    }
     if (make_layer(shim, index, container, &why) < 0) return not_started(shim, index, &why);
-    int failed = make_pipes(container, autostart, report, go);
+    failed = make_pipes(container, autostart, report, go);
     if (failed < 0) {
         why = (struct pf_report){PF_STAGE_CLONE, -failed, 0};
         return not_started(shim, index, &why);
@@ -266,7 +277,7 @@ void container_ended(struct shim *shim, uint32_t index) {
     keep_record(shim, index, PF_SLOT_EXITED, flags);
     struct pf_msg message = {.magic = PF_MSG_MAGIC | PF_ABI, .type = PF_MSG_EXITED, .flags = (uint16_t)flags, .index = (int32_t)index,
                              .attempt = container->attempt, .value = container->status, .wall_ns = wall_ns()};
-    if (shim->engine >= 0) send_message(shim->engine, &message, NULL, 0, -1);
+    tell_engine(shim, &message, NULL, -1);
 }
 
 int containers_alive(const struct shim *shim) {

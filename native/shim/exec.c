@@ -54,7 +54,10 @@ static int make_group(struct shim *shim, int32_t index, struct client *client, c
     if (!group) return -1;
     const int hierarchy = PF_FD_FIRST_HIERARCHY + (int)group->hierarchy, number = (int)++shim->next_exec;
     group_path(shim, group, number, members, room - 8);
-    if (sys_mkdirat(hierarchy, members, 0755) < 0) return *members = 0, -1;
+    if (sys_mkdirat(hierarchy, members, 0755) < 0) { // then in the container's own: its limits hold in any case
+        *members = 0;
+        return group->flags & PF_CG_V2 ? open_group(group, shim) : -1;
+    }
     client->exec_group = number;
     if (!(group->flags & PF_CG_V2)) {
         strcat(members, "/tasks");

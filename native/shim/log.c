@@ -150,7 +150,8 @@ static void prune(struct shim *shim, uint32_t index) {
     }
 }
 
-void log_open(struct shim *shim, uint32_t index) {
+// The FIFOs, made once, and the file of the attempt. Without them a container would write into the void until it blocks.
+int log_open(struct shim *shim, uint32_t index) {
     struct container *container = &shim->containers[index];
     static const char *const suffix[] = {".out", ".err"};
     for (int i = 0; i < 2; i++) {
@@ -158,14 +159,17 @@ void log_open(struct shim *shim, uint32_t index) {
         if (container->out[i].fd >= 0) continue;
         strcpy(name + pf_digits(name, index), suffix[i]);
         sys_mknodat(PF_FD_RUN, name, S_IFIFO | 0600, 0);
-        container->out[i].fd = sys_openat(PF_FD_RUN, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0);
-        if (container->out[i].fd >= 0) watch(shim, container->out[i].fd, KIND_LOG, index * 2 + (uint32_t)i);
+        int fd = sys_openat(PF_FD_RUN, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0);
+        if (fd < 0) return fd;
+        container->out[i].fd = fd;
+        watch(shim, fd, KIND_LOG, index * 2 + (uint32_t)i);
     }
     if (container->log_attempt != container->attempt && container->log_fd >= 0) {
         sys_close(container->log_fd);
         container->log_fd = -1;
     }
     container->log_attempt = container->attempt;
+    return 0;
 }
 
 // Appends one record to `out`; returns the new length.
@@ -185,7 +189,6 @@ static int write_batch(struct shim *shim, uint32_t index, int which, int last) {
     struct stream *stream = &container->out[which];
     char stamp[32];
     uint32_t taken = 0, filled = 0;
-    int partial = stream->partial;
     format_time(stamp);
     while (taken < stream->used && filled + HEAD + LONGEST + 1 < sizeof out) {
         const char *from = stream->buffer + taken;
@@ -195,7 +198,6 @@ static int write_batch(struct shim *shim, uint32_t index, int which, int last) {
         if (!end && n < LONGEST + 1 && !last) break; // wait for the rest of the line
         if (n > LONGEST) n = LONGEST, end = NULL;
         filled = add_record(filled, stamp, which, end != NULL, from, n);
-        partial = end == NULL;
         taken += n + (end != NULL);
     }
     if (!filled) return 0;
@@ -211,7 +213,6 @@ static int write_batch(struct shim *shim, uint32_t index, int which, int last) {
         return -1;
     }
     container->log_size += filled;
-    stream->partial = partial;
     memmove(stream->buffer, stream->buffer + taken, stream->used - taken);
     stream->used -= taken;
     return 1;
@@ -244,24 +245,27 @@ static void drain(struct shim *shim, uint32_t index, int which, int most, int la
     if (shim->containers[index].log_fd < 0 && sys_poll1(stream->fd, 1 /* POLLIN */, 0, NULL) > 0 && open_file(shim, index) < 0)
         return stall(shim, stream);
     for (int round = 0; round < most; round++) {
-        pf_word n = stream->used < LOG_BUFFER ? sys_read(stream->fd, stream->buffer + stream->used, LOG_BUFFER - stream->used) : 0;
+        const uint32_t room = LOG_BUFFER - stream->used; // none after a stall: the buffer first, then what the FIFO still holds
+        pf_word n = room ? sys_read(stream->fd, stream->buffer + stream->used, room) : 0;
         if (n > 0) stream->used += (uint32_t)n;
         int state;
-        do state = write_batch(shim, index, which, last && n <= 0);
+        do state = write_batch(shim, index, which, last && room && n <= 0);
         while (state > 0);
         if (state < 0) return stall(shim, stream);
-        if (n <= 0) break;
+        if (room && n <= 0) break;
     }
     give_back(stream);
 }
 
 void log_read(struct shim *shim, uint32_t index, int which) { drain(shim, index, which, 4, 0); }
 
+// A FIFO that no privilege has enlarged holds 1 MiB, and a round takes at least 48 KiB of it. What comes later is from a process that outlived its
+// container (one without a group to kill), and must not keep the end from being told.
+#define LAST_ROUNDS 64
+
 // The container ended: what is in the FIFOs now is all there will be.
 void log_finish(struct shim *shim, uint32_t index) {
-    struct container *container = &shim->containers[index];
-    for (int which = 0; which < 2; which++) drain(shim, index, which, 1 << 20, 1);
-    for (int which = 0; which < 2; which++) container->out[which].partial = 0;
+    for (int which = 0; which < 2; which++) drain(shim, index, which, LAST_ROUNDS, 1);
 }
 
 void log_retry(struct shim *shim) {

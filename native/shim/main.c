@@ -44,6 +44,7 @@ static void engine_lost(struct shim *shim) {
 
 // A pidfd says that the engine died; a closed connection does not, since a forked child of it may hold the other end.
 static void engine_died(struct shim *shim) {
+    if (sys_poll1(PF_FD_ENGINE, 1 /* POLLIN */, 0, NULL) == 0) return; // a new engine has taken over within this round of events
     unwatch(shim, PF_FD_ENGINE);
     engine_lost(shim);
     if (!(shim->plan->flags & PF_POD_SERVED)) sandbox_remove(shim);
@@ -119,6 +120,7 @@ static void handle(struct shim *shim, enum kind kind, uint32_t number) {
         sys_read(shim->retry_fd, &ticks, sizeof ticks);
         log_retry(shim);
         container_retry(shim);
+        if (shim->behind) tell_all(shim);
         break;
     case KIND_CLEANER: end_cleaner(shim, (int)number); break;
     case KIND_CLIENT: if (shim->clients[number].fd >= 0) client_message(shim, number); break;

@@ -71,17 +71,25 @@ pf_word receive_message(int fd, struct pf_msg *message, char *payload, size_t ro
     return n - (pf_word)sizeof *message;
 }
 
-// To the engine. It may be gone or slow: a full socket buffer (200 KB of small packets) means that nobody has read for a long time, and what it
-// missed stands in the exit records.
+// To the engine. It may be gone, or not have read for a long time (the socket holds about 270 packets): what it missed stands in the exit
+// records, and all of it is told again from there until the engine has it. The lifecycle takes what it knows already for what it is.
+void tell_engine(struct shim *shim, const struct pf_msg *message, const char *text, int attached) {
+    if (shim->engine < 0) return;
+    int failed = send_message(shim->engine, message, text, text ? strlen(text) : 0, attached);
+    if (failed >= 0 || failed == -EPIPE || failed == -ECONNRESET) return;
+    shim->behind = 1;
+    retry_later(shim);
+}
+
 void tell(struct shim *shim, uint16_t type, int32_t index, int32_t value, int attached) {
     struct pf_msg message = {.magic = PF_MSG_MAGIC | PF_ABI, .type = type, .index = index, .value = value, .wall_ns = wall_ns()};
     if (index >= 0) message.attempt = shim->containers[index].attempt;
-    if (shim->engine >= 0) send_message(shim->engine, &message, NULL, 0, attached);
+    tell_engine(shim, &message, NULL, attached);
 }
 
 void tell_failure(struct shim *shim, int32_t index, const struct pf_report *report, const char *text) {
     struct pf_msg message = {.magic = PF_MSG_MAGIC | PF_ABI, .type = PF_MSG_FAILED, .index = index, .value = report->index, .stage = report->stage,
                              .error = report->error, .wall_ns = wall_ns()};
     if (index >= 0) message.attempt = shim->containers[index].attempt;
-    if (shim->engine >= 0) send_message(shim->engine, &message, text, text ? strlen(text) : 0, -1);
+    tell_engine(shim, &message, text, -1);
 }

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#define PATIENCE 2000 /* milliseconds that killed processes may take to end */
+
 static int make_groups(struct shim *shim, struct pf_report *why) {
     const struct pf_cgroup *groups = (const void *)(shim->base + shim->plan->cgroups);
     for (uint32_t i = 0; i < shim->plan->n_cgroups; i++) {
@@ -184,11 +186,12 @@ void sandbox_kill(struct shim *shim) {
         if (shim->clients[i].exec_pidfd >= 0) sys_pidfd_signal(shim->clients[i].exec_pidfd, SIGKILL);
 }
 
-static void kill_and_reap(int pidfd) {
+// A process in uninterruptible sleep is waited for once, not each of many in turn: *patience is in milliseconds, and used up then.
+static void kill_and_reap(int pidfd, int *patience) {
     if (pidfd < 0) return;
     siginfo_t info;
     sys_pidfd_signal(pidfd, SIGKILL);
-    sys_poll1(pidfd, 1 /* POLLIN */, 2000, NULL); // a process in uninterruptible sleep does not hold up the others for longer
+    if (sys_poll1(pidfd, 1 /* POLLIN */, *patience, NULL) == 0) *patience = 0;
     sys_waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG);
 }
 
@@ -208,10 +211,10 @@ void pause_dies(struct shim *shim) {
 // Where pause is PID 1 of all, the kernel kills the containers first and shows its end last. Before the end of a killed container is told, a
 // process is tried: the pid namespace of a dying PID 1 takes none, and the pod's end has to be told first, or else the container is restarted.
 void pause_check(struct shim *shim) {
-    int pidfd = -1;
+    int pidfd = -1, patience = PATIENCE;
     if (!(shim->plan->flags & PF_POD_SHARE_PID) || shim->pause_pidfd < 0) return;
     if (start_child(shim, 0, -1, &pidfd, end_at_once, NULL) == -ENOMEM) return pause_dies(shim);
-    kill_and_reap(pidfd);
+    kill_and_reap(pidfd, &patience);
     if (pidfd >= 0) sys_close(pidfd);
 }
 
@@ -224,14 +227,15 @@ static void leave_groups(const struct shim *shim) {
 
 void sandbox_remove(struct shim *shim) {
     struct pf_err err = {0};
+    int patience = PATIENCE;
     shim->removing = 1;
     sandbox_kill(shim);
     for (uint32_t i = 0; shim->containers && i < shim->plan->n_containers; i++) {
-        kill_and_reap(shim->containers[i].pidfd);
+        kill_and_reap(shim->containers[i].pidfd, &patience);
         if (shim->containers[i].phase >= PHASE_RUNNING) log_finish(shim, i);
     }
-    for (uint32_t i = 0; i < MAX_CLIENTS; i++) kill_and_reap(shim->clients[i].exec_pidfd);
-    kill_and_reap(shim->pause_pidfd);
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++) kill_and_reap(shim->clients[i].exec_pidfd, &patience);
+    kill_and_reap(shim->pause_pidfd, &patience);
     leave_groups(shim);
     int failed = pf_undo_replay(PF_FD_ROOT, PF_FD_RUN, &err);
     tell(shim, PF_MSG_GONE, -1, failed < 0 ? err.code : 0, -1);

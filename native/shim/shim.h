@@ -20,7 +20,6 @@ struct stream {
     int fd;            /* the FIFO, read-write so that it never reports a hang-up */
     char *buffer;      /* LOG_BUFFER bytes while there is something */
     uint32_t used;
-    int partial;       /* the last record written was a P */
     int stalled;       /* the log could not be written; the FIFO waits */
 };
 
@@ -59,6 +58,7 @@ struct shim {
     int epoll, engine; /* engine: -1 when nobody is connected */
     int pause_pidfd, pause_report, pause_ready;
     int pause_dead, ready, removing;
+    int behind; /* the engine did not take a message: it is told everything again */
     int exit_fd, retry_fd;
     uint32_t next_exec;
     struct pf_board *board;
@@ -74,6 +74,7 @@ const char *plan_text(const struct shim *shim, uint32_t at);
 /* protocol.c */
 int send_message(int fd, const struct pf_msg *message, const void *payload, size_t size, int attached);
 pf_word receive_message(int fd, struct pf_msg *message, char *payload, size_t room, int *fds, int *n_fds, int flags);
+void tell_engine(struct shim *shim, const struct pf_msg *message, const char *text, int attached);
 void tell(struct shim *shim, uint16_t type, int32_t index, int32_t value, int attached);
 void tell_failure(struct shim *shim, int32_t index, const struct pf_report *report, const char *text);
 uint64_t wall_ns(void);
@@ -115,7 +116,7 @@ const struct pf_cgroup *tracking_group(const struct shim *shim, int32_t index);
 int open_group(const struct pf_cgroup *group, const struct shim *shim);
 
 /* log.c */
-void log_open(struct shim *shim, uint32_t index);
+int log_open(struct shim *shim, uint32_t index);
 void log_read(struct shim *shim, uint32_t index, int which);
 void log_finish(struct shim *shim, uint32_t index);
 void log_retry(struct shim *shim);
