@@ -9,6 +9,7 @@ The shim makes a file at its first line and the directory with it, so everything
 
 import errno
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Self
@@ -213,6 +214,12 @@ def _time(line: LogLine) -> str:
     return line.time
 
 
+def _now() -> str:
+    """As the shim writes it."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09}Z"
+
+
 def read_logs(
     directory: str,
     containers: Iterable[str],
@@ -223,9 +230,11 @@ def read_logs(
 ) -> Iterator[LogLine]:
     """Whole lines of some containers of a pod; with `follow` as they come, for as long as `alive()`.
 
-    Whether the pod lives is asked before each look, so what it wrote last is not missed.
+    Whether the pod lives is asked before each look, so what it wrote last is not missed. Without `follow` it ends with
+    what was written before the call, however fast the pod goes on writing.
     """
     joiner = Joiner()
+    last = "" if follow else _now()
     with Follower(directory, containers) as follower, Watch(follower.directories()) as watch:
         if tail is not None:
             follower.skip_to_tail(tail)
@@ -234,6 +243,9 @@ def read_logs(
             more = follow and alive()
             while lines := follower.read():
                 yield from joiner.feed(lines)
+                if last and lines[0].time > last:
+                    yield from joiner.flush()
+                    return
             if not more:
                 yield from joiner.feed(follower.rest())
                 yield from joiner.flush()
