@@ -40,6 +40,7 @@ def build(
     positions = {volume.name: index for index, volume in enumerate(spec.volumes)}
     resources = [container.resources for container in spec.containers]
     _check_limits(pod, host)
+    _check_users(pod, identities, host)
     containers = tuple(
         _container(
             pod, index, images[container.image], identities[index], positions, trees, host, names, index in needs_upper
@@ -95,6 +96,16 @@ def _check_limits(pod: Pod, host: m.HostFacts) -> None:
                     f'container "{container.name}" has a {name} limit, and this host has no {name} controller',
                     remedy="`podfast doctor` says how to enable it",
                 )
+
+
+def _check_users(pod: Pod, identities: Sequence[Identity], host: m.HostFacts) -> None:
+    """An ordinary user's namespace maps one user and one group, which are 0 inside."""
+    for container, identity in zip(pod.spec.containers, identities, strict=True):
+        if host.rootless and (identity.uid or identity.gid):
+            raise Unsupported(
+                f'container "{container.name}" runs as {identity.uid}:{identity.gid}: without root, there is only 0:0',
+                remedy="run podfast as root, or leave runAsUser and runAsGroup out",
+            )
 
 
 def _volume(pod: Pod, index: int, trees: dict[tuple[str, int], int]) -> m.VolumePlan:

@@ -21,6 +21,7 @@ from podfast.sandbox.ground import Ground
 from podfast.sandbox.protocol import Message, receive, send
 
 EXIT_SLOT = 64
+LARGEST_RECORD = 65536  # what undo.c reads
 BACKLOG = 16
 
 
@@ -151,6 +152,8 @@ def _run_directory(ground: Ground, plan: PodPlan, header: dict[str, object]) -> 
         if any("\n" in line for line in lines):
             raise ValueError("a line break in a path")
         data = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+        if len(data) > LARGEST_RECORD:
+            raise OSError(errno.ENAMETOOLONG, "its paths are too long to be recorded", names.run_directory)
         if os.write(pod_fd, data) != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), names.run_directory)
     except BaseException:
