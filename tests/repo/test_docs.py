@@ -45,7 +45,7 @@ def test_that_the_readme_has_two_commands() -> None:
     assert steps(first)[-1] == [".venv/bin/podfast", "run", "examples/helloworld.yaml"]
     assert steps(second)[-1] == [".venv/bin/python", "-m", "pytest"]
     for block in (first, second):
-        joined = [line for line in block.strip().splitlines()[:-1] if not line.rstrip().endswith("&&")]
+        joined = [line for line in block.strip().splitlines()[:-1] if not line.rstrip().endswith(("&&", "\\"))]
         assert not joined, "not one command"
 
 
