@@ -93,6 +93,7 @@ def adopt(pod_id: str, *, root: str | None = None, runroot: str | None = None) -
     engine = engine_for(places)
     running = sandbox.take_over(engine.ground, made.names, made)
     supervised = SupervisedPod(specification, made, running, facts, served=True, attempts=attempts)
+    supervised.resume()
     engine.add(supervised)
     return Pod._of(engine, supervised)
 

@@ -55,7 +55,7 @@ def _connect(ground: Ground, names: Names, plan: PodPlan, run_fd: int, pod_fd: i
         try:
             fcntl.flock(pod_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            with suppress(ConnectionError, FileNotFoundError):
+            with suppress(ConnectionError, FileNotFoundError, ProcessLookupError, TimeoutError):
                 return _adopt_shim(ground, names, run_fd)
         else:
             return new_shim(ground, plan, run_fd, pod_fd)
@@ -66,17 +66,22 @@ def _connect(ground: Ground, names: Names, plan: PodPlan, run_fd: int, pod_fd: i
 
 def _adopt_shim(ground: Ground, names: Names, run_fd: int) -> Sandbox:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pidfd = -1
     try:
+        connection.settimeout(PATIENCE)  # of one that was stopped, nothing comes
         connection.connect(f"/proc/self/fd/{run_fd}/sock")
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         pidfd = os.pidfd_open(struct.unpack("iii", peer)[0])
         send(connection, Message(protocol.ADOPT), [ground.engine])
         first = connection.recv(protocol.HEADER.size, socket.MSG_PEEK)
-        if first and protocol.HEADER.unpack(first)[1] == protocol.ANSWER:
-            os.close(pidfd)
+        if not first:
+            raise ConnectionResetError("podfast-shim turned us away, or has just ended")
+        if protocol.HEADER.unpack(first)[1] == protocol.ANSWER:
             raise Conflict(f"pod {names.id[:12]} has an engine already", owner=names.id)
     except BaseException:
         connection.close()
+        if pidfd >= 0:
+            os.close(pidfd)
         raise
     return Sandbox(ground, names, connection, pidfd, run_fd)
 
@@ -87,8 +92,12 @@ def new_shim(ground: Ground, plan: PodPlan, run_fd: int, pod_fd: int) -> Sandbox
     struct.pack_into("<I", data, FLAGS_AT, plan.flags | m.ADOPT)
     with suppress(FileNotFoundError):
         os.unlink("sock", dir_fd=run_fd)
-    pause = _pause(run_fd, len(plan.containers))
     plan_fd = _native.sealed("podfast-plan", bytes(data))
+    try:
+        pause = _pause(run_fd, len(plan.containers))
+    except BaseException:
+        os.close(plan_fd)
+        raise
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         with theirs, listen(run_fd) as listener:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import socket
 import uuid
+from contextlib import suppress
 
 import msgspec
 
@@ -91,15 +92,13 @@ def create(ground: Ground, plan: PodPlan, header: dict[str, object], kept: bytes
     Raises Conflict when a living pod has the name, SystemFailure otherwise.
     """
     names = plan.names
-    fcntl.flock(ground.lock, fcntl.LOCK_SH)
     opened: list[int] = []
-    try:
-        run_fd, pod_fd = _run_directory(ground, plan, header)
+    with ground.holding(fcntl.LOCK_SH):
+        try:
+            run_fd, pod_fd = _run_directory(ground, plan, header)
+        except OSError as error:
+            raise _failure("make the run directory", names.run_directory, error) from error
         opened += [run_fd, pod_fd]
-    except OSError as error:
-        raise _failure("make the run directory", names.run_directory, error) from error
-    finally:
-        fcntl.flock(ground.lock, fcntl.LOCK_UN)
     try:
         _claim_name(ground, names, str(header.get("name", "")))
         if plan.has_state:
@@ -178,13 +177,14 @@ def _claim_name(ground: Ground, names: Names, pod_name: str) -> None:
             owner = os.readlink(link, dir_fd=ground.names)
         except FileNotFoundError:
             continue
-        if not sweep_dead(ground.root, ground.pods, owner, ground.lock):
+        with ground.turn:
+            dead = sweep_dead(ground.root, ground.pods, owner, ground.lock)
+        if not dead:
             raise Conflict(f'a pod "{pod_name}" is running already: {owner[:12]}', owner=owner)
-        try:
+        # Of several who find the same dead owner one removes its claim, and none the claim that is made then.
+        with ground.holding(fcntl.LOCK_EX), suppress(FileNotFoundError):
             if os.readlink(link, dir_fd=ground.names) == owner:
                 os.unlink(link, dir_fd=ground.names)
-        except FileNotFoundError:
-            continue
     raise Conflict(f'the name "{pod_name}" changes hands too fast', owner="")
 
 

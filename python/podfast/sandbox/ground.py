@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -25,6 +27,7 @@ class Ground:
         self.facts: HostFacts = host.gather()
         _check_kernel()
         self._fds: list[int] = []
+        self.turn = threading.Lock()
         self._spare: list[int] = []
         try:
             self._open()
@@ -58,6 +61,18 @@ class Ground:
         with open(f"/proc/self/fd/{self.proc}/sys/kernel/random/boot_id", encoding="ascii") as file:
             self.boot_id = file.read().strip()
         self._fill_spare()
+
+    @contextmanager
+    def holding(self, kind: int) -> Iterator[None]:
+        """The machine's lock, for one thread at a time: all have the same descriptor, and the first to let go would
+        let go for the others.
+        """
+        with self.turn:
+            fcntl.flock(self.lock, kind)
+            try:
+                yield
+            finally:
+                fcntl.flock(self.lock, fcntl.LOCK_UN)
 
     def _used_hierarchies(self) -> tuple[Hierarchy, ...]:
         return () if self.facts.rootless else self.facts.hierarchies

@@ -6,6 +6,7 @@ payload.
 from __future__ import annotations
 
 import array
+import os
 import socket
 import struct
 from collections.abc import Sequence
@@ -67,7 +68,10 @@ def send(connection: socket.socket, message: Message, fds: Sequence[int] = ()) -
 
 
 def receive(connection: socket.socket) -> Message | None:
-    """The next packet, or None when the other side is gone. Raises BlockingIOError on a socket without one."""
+    """The next packet, or None when the other side is gone. Raises BlockingIOError on a socket without one.
+
+    When this process has no room for more descriptors, the packet comes without them: what it tells must not be lost.
+    """
     data, control, flags, _ = connection.recvmsg(MAX, socket.CMSG_SPACE(16), socket.MSG_CMSG_CLOEXEC)
     fds = array.array("i")
     for level, kind, block in control:
@@ -75,12 +79,19 @@ def receive(connection: socket.socket) -> Message | None:
             fds.frombytes(block[: len(block) - len(block) % fds.itemsize])
     if not data:
         return None
-    if len(data) < HEADER.size or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    if len(data) < HEADER.size or flags & socket.MSG_TRUNC:
+        _close(fds)
         raise ConnectionError("a damaged packet from podfast-shim")
     magic, kind, about, tag, index, attempt, value, stage, error, wall = HEADER.unpack_from(data)
     if magic != MAGIC:
+        _close(fds)
         raise ConnectionError("podfast-shim is of another version of podfast")
     return Message(kind, about, tag, index, attempt, value, stage, error, wall, data[HEADER.size :], tuple(fds))
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def exec_payload(

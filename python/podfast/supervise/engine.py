@@ -76,11 +76,13 @@ class Engine:
             self._check()
             now = time.monotonic()
             touched: set[SupervisedPod] = set()
-            for fd, _ in self._epoll.poll(0):
-                owner = self._owners.get(fd)
+            happened = [(fd, self._owners.get(fd)) for fd, _ in self._epoll.poll(0)]
+            for fd, owner in happened:
                 if owner is None:
                     self._disarm()
                     continue
+                if self._owners.get(fd) is not owner:
+                    continue  # given up in this round, and the number may be somebody else's by now
                 pod, is_life = owner
                 touched.add(pod)
                 if is_life:
@@ -99,6 +101,7 @@ class Engine:
             pod.sandbox.close()
             pod.sandbox = successor
             self._watch(pod)
+            pod.resume()
 
     def act(self, pod: SupervisedPod, what: Callable[[float], None]) -> None:
         """Do something to a pod between steps: `what` is given the monotonic time."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from podfast import _native, lifecycle, status as statuses
-from podfast.errors import PodfastError, StartError, SystemFailure
+from podfast.errors import Conflict, PodfastError, StartError, SystemFailure
 from podfast.sandbox import new_shim, protocol
 from podfast.sandbox.failure import explain
 from podfast.sandbox.protocol import Message
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from podfast.plan.model import PodPlan
     from podfast.sandbox import Sandbox
     from podfast.spec.model import Pod
+
+LOCK_PATIENCE = 0.2  # seconds
 
 
 class SupervisedPod:
@@ -152,29 +154,59 @@ class SupervisedPod:
         if self.gone:
             return None
         if self.served and not self.state.removing:
-            successor = self._successor()
-            if successor is not None:
-                return successor
+            try:
+                return self._successor()
+            except Conflict as error:
+                self.failure = self.failure or error
+                self._end(now, time.time_ns())
+                return None
+            except (OSError, PodfastError):
+                pass  # then nobody can supervise it
         if self.starting and self.failure is None:
             self.failure = StartError("podfast-shim died", stage="died")
-        self.sandbox.undo()
+        try:
+            self.sandbox.undo()
+        except PodfastError as error:  # the records stay for a sweep, and the other pods of this engine go on
+            self.failure = self.failure or error
         self._end(now, time.time_ns())
         return None
 
-    def _successor(self) -> Sandbox | None:
-        """A new shim for the containers, which run on. It takes the run directory over from the old one's handle."""
+    def _successor(self) -> Sandbox:
+        """A new shim for the containers, which run on. It takes the run directory over from the old one's handle.
+
+        Raises Conflict when another engine has been faster: the pod is its now, and must not be touched.
+        """
         run_fd = os.dup(self.sandbox.run_fd)
         pod_fd = -1
         try:
             pod_fd = os.open("pod", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=run_fd)
-            fcntl.flock(pod_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(pod_fd)
             return new_shim(self.sandbox.ground, self.plan, run_fd, pod_fd)
-        except (OSError, PodfastError):
+        except BaseException:
             os.close(run_fd)
-            return None
+            raise
         finally:
             if pod_fd >= 0:
                 os.close(pod_fd)
+
+    def _lock(self, pod_fd: int) -> None:
+        """Every command that looks for dead pods holds this lock for an instant, and is no other owner."""
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                return fcntl.flock(pod_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise Conflict(f"pod {self.names.id[:12]} has another engine now", owner=self.names.id) from error
+            time.sleep(0.001)
+
+    def resume(self) -> None:
+        """Have a new shim, or one that is new to us, start what was being started. It knows which runs there were, and
+        starts none of them again.
+        """
+        for index, container in enumerate(self.state.containers):
+            if container.starting:
+                self.sandbox.send(Message(protocol.START, index=index, attempt=container.attempt))
 
     def tick(self, now: float) -> None:
         self._happen(lifecycle.Tick(), now, time.time_ns())
@@ -220,8 +252,11 @@ class SupervisedPod:
             os.close(fd)
 
     def _keep_pause(self, fds: tuple[int, ...]) -> None:
-        if fds and self.sandbox.pause_pidfd < 0:
-            self.sandbox.pause_pidfd = fds[0]
+        for fd in fds:
+            if self.sandbox.pause_pidfd < 0:
+                self.sandbox.pause_pidfd = fd
+            else:
+                os.close(fd)  # told again
 
     def release(self) -> None:
         """Give back descriptors without touching the pod."""
