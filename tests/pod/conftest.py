@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from tests.machinery.leaks import LeakCheck
 from tests.machinery.roots import Roots
 
 PATIENCE = 10.0
+TOP = Path(__file__).resolve().parent.parent.parent
 # Ends on TERM at once: sh is PID 1, where a signal without a handler does nothing.
 STAYS = "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done"
 # Says so when it has come so far that TERM is heard.
@@ -93,7 +95,7 @@ class World:
         head = "import podfast, os, sys, time, signal\nfrom tests.pod.conftest import *\n"
         process = subprocess.Popen(
             [sys.executable, "-c", head + script, *arguments],
-            stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, cwd=os.path.dirname(os.path.dirname(os.path.dirname(__file__))), **options,
+            stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, cwd=TOP, **options,
         )  # fmt: skip
         self._processes.append(process)
         return process
@@ -121,7 +123,7 @@ class World:
 
 @pytest.fixture(scope="session")
 def store() -> Iterator[str]:
-    """The image `host`, made once: hundreds of links, seconds on a slow disk. Each test has it in its own root for as long as it runs."""
+    """The image `host`, made once: hundreds of links. Each test has it in its own root for as long as it runs."""
     with tempfile.TemporaryDirectory(prefix="pf-images-") as directory:
         podfast_images.ensure(["host"], root=directory)
         yield f"{directory}/images"

@@ -12,7 +12,7 @@ import pytest
 
 from podfast import aio
 from podfast.errors import PodfastError, StartError, WaitTimeout
-from tests.pod.conftest import PATIENCE, READY, STAYS, World, container, manifest
+from tests.pod.conftest import PATIENCE, READY, STAYS, World, container, lines, manifest
 
 Story = Callable[[], Awaitable[Any]]
 
@@ -95,12 +95,12 @@ def test_failures(world: World) -> None:
     async def story() -> None:
         with pytest.raises(StartError):
             await aio.run(manifest(container(None, command=["nope"])))
+        never = aio.run(manifest(container(None, command=["nope"])))
         with pytest.raises(StartError):
-            async with aio.run(manifest(container(None, command=["nope"]))):
-                pytest.fail("it began")
+            await never.__aenter__()
         async with aio.run(manifest("exit 1")) as pod:
+            await pod.wait(PATIENCE)
             with pytest.raises(PodfastError, match="without becoming ready"):
-                await pod.wait(PATIENCE)
                 await pod.wait_ready(PATIENCE)
         async with aio.run(manifest(STAYS)) as pod:
             with pytest.raises(WaitTimeout):
@@ -113,7 +113,9 @@ def test_failures(world: World) -> None:
 def test_cancelled_while_it_waits(world: World) -> None:
     async def story() -> None:
         async def inner() -> None:
-            async with aio.run(manifest(STAYS, grace=30)) as pod:
+            async with aio.run(manifest(READY, grace=30)) as pod:
+                while not lines(pod.blocking):
+                    await asyncio.sleep(0.005)
                 started.set()
                 await pod.wait()
 
@@ -157,10 +159,12 @@ def test_one_loop_after_another(world: World) -> None:
 
 def test_a_timeout_around_it(world: World) -> None:
     async def story() -> None:
+        async def forever() -> None:
+            async with aio.run(manifest(STAYS)) as pod:
+                await pod.wait()
+
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                async with aio.run(manifest(STAYS)) as pod:
-                    await pod.wait()
+            await asyncio.wait_for(forever(), 0.2)
 
     play(story)
     assert not world.engine.pods

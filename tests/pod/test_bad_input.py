@@ -18,7 +18,6 @@ import pytest
 import podfast
 from podfast.errors import ImageError, NotFound, PodfastError, SpecError, StartError, SystemFailure, Unsupported
 from podfast.places import resolve
-from podfast.sandbox import ground
 from podfast.supervise import engine_for
 from tests.machinery import kernel
 from tests.pod.conftest import PATIENCE, READY, World, container, manifest
@@ -30,7 +29,7 @@ GOOD = "  containers:\n  - name: c0\n    command: [sleep, '1000']\n"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"{HEAD}{GOOD}    volumeMount: []\n", r"<text>:8:5: unknown field \"spec\.containers\[0\]\.volumeMount\" \(did you mean \"volumeMounts\"\?\)"),
+        (f"{HEAD}{GOOD}    volumeMount: []\n", r"<text>:8:5: unknown .*volumeMount\" \(did you mean \"volumeMounts\""),
         (f"{HEAD}{GOOD}    name: twice\n", r"<text>:8:5: .*\"?name\"?"),
         (f"{HEAD}{GOOD}    command: 5\n", r"<text>:8:"),
         (f"{HEAD}  restartPolicy: Sometimes\n{GOOD}", r"<text>:5:.*restartPolicy"),
@@ -53,7 +52,7 @@ GOOD = "  containers:\n  - name: c0\n    command: [sleep, '1000']\n"
         (f"{HEAD}{GOOD}    resources: {{limits: {{memory: lots}}}}\n", r"memory"),
         (f"{HEAD}{GOOD}    securityContext: {{capabilities: {{add: [FLY]}}}}\n", r"FLY"),
         (f"{HEAD}{GOOD}    securityContext: {{runAsUser: -1}}\n", r"runAsUser"),
-        (HEAD.replace("{name: test}", '{name: test, annotations: {podfast.dev/nope: "1"}}') + GOOD, r"podfast\.dev/nope"),
+        (HEAD.replace("test}", 'test, annotations: {podfast.dev/nope: "1"}}') + GOOD, r"podfast\.dev/nope"),
     ],
 )  # fmt: skip
 def test_mistakes_have_a_place(world: World, text: str, said: str) -> None:
@@ -159,7 +158,7 @@ def test_a_run_root_of_another_user(world: World, tmp_path: Path) -> None:
 def test_too_old_a_kernel(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.uname()
     old = type(real)((real.sysname, real.nodename, "5.15.0-generic", real.version, real.machine))
-    monkeypatch.setattr(ground.os, "uname", lambda: old)
+    monkeypatch.setattr(os, "uname", lambda: old)
     with pytest.raises(Unsupported, match=r"Linux 5\.15\.0-generic is too old: podfast needs 6\.1"):
         world.run("true")
 
@@ -171,13 +170,12 @@ def test_no_descriptors_left(world: World) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     failed = 0
     held = len(os.listdir("/proc/self/fd"))
-    for room in range(0, 24):
+    for room in range(24):
         resource.setrlimit(resource.RLIMIT_NOFILE, (held + room, hard))
         try:
             world.run(READY).kill()
-        except (PodfastError, OSError) as error:
+        except PodfastError:  # and nothing else
             failed += 1
-            assert not isinstance(error, OSError) or isinstance(error, PodfastError), repr(error)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         world.engine.drive(lambda: not world.engine.pods, PATIENCE)

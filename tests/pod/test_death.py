@@ -33,10 +33,13 @@ from tests.pod.conftest import (
     until,
 )
 
-VOLUME = {"volumes": [{"name": "v", "emptyDir": {}}]}
-MOUNT = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+VOLUME: dict[str, Any] = {"volumes": [{"name": "v", "emptyDir": {}}]}
+MOUNT: dict[str, Any] = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
 # Counts its starts in the volume and its beats in the log.
-BEATS = "echo x >> /v/starts; trap 'echo bye; exit 7' TERM; n=0; while [ ! -e /v/end ]; do n=$((n + 1)); echo $n; sleep 0.02; done; exit 5"
+BEATS = (
+    "echo x >> /v/starts; trap 'echo bye; exit 7' TERM; n=0; "
+    "while [ ! -e /v/end ]; do n=$((n + 1)); echo $n; sleep 0.02; done; exit 5"
+)
 
 ENGINE = """
 pod = podfast.run(eval(sys.argv[1]), life=sys.argv[2])

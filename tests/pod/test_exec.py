@@ -109,7 +109,7 @@ def test_environment_directory_and_user(world: World) -> None:
         securityContext={"runAsUser": 1234, "runAsGroup": 5},
     )
     with world.ready(one) as pod:
-        script = "echo $ONE $TWO $THREE $HOSTNAME; pwd; id -u; id -g; cat /proc/self/status | grep -E 'Cap(Eff|Bnd)|Seccomp:'"
+        script = "echo $ONE $TWO $THREE $HOSTNAME; pwd; id -u; id -g; grep -E 'Cap(Eff|Bnd)|Seccomp:' /proc/self/status"
         written = pod.exec("c0", ["sh", "-c", script], env={"TWO": "zwei", "THREE": "3"}).stdout.decode().splitlines()
         assert written[:4] == ["1 zwei 3 test", "/usr", "1234", "5"]
         assert written[4].endswith("0000") and written[-1].split() == ["Seccomp:", "2"]
@@ -260,10 +260,10 @@ def test_more_than_the_shim_serves_at_once(world: World) -> None:
         null = os.open("/dev/null", os.O_RDWR)
         held: list[Exec] = []
         try:
-            with pytest.raises(PodfastError):
-                for _ in range(40):
-                    held.append(client.start_exec(0, "c0", ["sleep", "82"], stdio=(null, null, null)))
-            assert len(held) == 32
+            for _ in range(32):
+                held.append(client.start_exec(0, "c0", ["sleep", "82"], stdio=(null, null, null)))
+            with pytest.raises(PodfastError, match="too many"):
+                client.start_exec(0, "c0", ["sleep", "82"], stdio=(null, null, null))
         finally:
             for one in held:
                 one.close()
@@ -308,7 +308,7 @@ def test_a_terminal(world: World) -> None:
             [
                 "sh",
                 "-c",
-                "tty; stty size; echo x > /dev/tty; ps -o tty= -p $$ 2>/dev/null; test -t 0 && test -t 1 && test -t 2; exit $?",
+                "tty; stty size; echo x > /dev/tty; test -t 0 && test -t 1 && test -t 2; exit $?",
             ],
             (41, 123),
         ) as running:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from podfast.errors import SpecError, StartError
-from tests.pod.conftest import PATIENCE, READY, World, container, lines, pid_of, until
+from tests.pod.conftest import PATIENCE, READY, World, container, lines, pid_of
 
 MOUNT = [{"name": "v", "mountPath": "/v"}]
 DISK: list[dict[str, Any]] = [{"name": "v", "emptyDir": {}}]
@@ -89,10 +89,8 @@ def test_no_volume_replaces_what_is_podfasts_own(world: World, place: str, tmp_p
         "echo hidden > /dev/null; test -c /dev/null && grep -q Name /proc/self/status && ls /sys/class && echo ok",
         volumeMounts=[{"name": "v", "mountPath": place}],
     )
-    try:
-        assert world.output(one, volumes=host(tmp_path))[-1] == "ok"
-    except (SpecError, StartError) as error:
-        assert "/" + place.split("/")[1] in str(error)
+    with pytest.raises(SpecError, match=f"/{place.split('/')[1]}"):
+        world.run(one, volumes=host(tmp_path))
     assert (tmp_path / "null").read_text() == "mine"
 
 
@@ -155,7 +153,7 @@ def test_what_is_mounted_below_a_host_path_comes_along(world: World) -> None:
 
 
 def test_set_id_programs_on_volumes(world: World, tmp_path: Path) -> None:
-    """An emptyDir is where a user of the host could be made root by a container: its directory is out of reach of the host's users."""
+    """A container could make a user of the host root with one: its directory is out of reach of the host's users."""
     with world.ready(container(READY, volumeMounts=MOUNT), volumes=DISK) as pod:
         state = pod._supervised.names.state_directory
         assert os.stat(state).st_mode & 0o077 == 0
@@ -170,7 +168,7 @@ def test_volumes_survive_their_containers_and_go_with_the_pod(world: World) -> N
         volumes=DISK,
     ) as pod:
         path = f"{pod._supervised.names.state_directory}/v0/x"
-        until(lambda: (pod.step(), os.path.exists(path) and os.path.getsize(path) >= 6)[1])
+        world.engine.drive(lambda: os.path.exists(path) and os.path.getsize(path) >= 6, PATIENCE)
     assert not os.path.exists(path)
 
 
@@ -259,8 +257,8 @@ def test_links_in_the_image_do_not_lead_out(world: World, tmp_path: Path) -> Non
     volumes = [*host(tmp_path), {"name": "w", "emptyDir": {}}]
     try:
         world.output(container("echo x > /v/link/podfast-test; true", volumeMounts=mounts), volumes=volumes)
-    except StartError as error:
-        assert error.stage == "volume"
+    except StartError:
+        pass  # a refusal is as good
     assert sorted(os.listdir("/etc")) == before
 
 

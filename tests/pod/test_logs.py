@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,17 +22,17 @@ from podfast.places import resolve
 from podfast.pod import Pod
 from podfast.supervise import engine_for
 from tests.machinery import kernel
-from tests.pod.conftest import PATIENCE, READY, World, container, kill, lines, manifest, shim_of, until
+from tests.pod.conftest import PATIENCE, READY, Manifest, World, container, kill, lines, manifest, shim_of, until
 
 RECORD = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) [PF] ")
 LONGEST = 16384
 
 
-def perl(program: str, name: str = "c0") -> dict[str, object]:
+def perl(program: str, name: str = "c0") -> Manifest:
     return container(None, name, command=["perl", "-e", f"$| = 1; binmode STDOUT; {program}"])
 
 
-def ended(world: World, *containers: str | dict[str, object], **more: object) -> tuple[Pod, list[LogLine]]:
+def ended(world: World, *containers: str | Manifest, **more: Any) -> tuple[Pod, list[LogLine]]:
     pod = world.run(*containers, **more)
     pod.wait(PATIENCE)
     return pod, list(pod.logs())
@@ -181,9 +182,7 @@ def test_a_container_that_cannot_keep_up_with_its_reader(world: World) -> None:
 def test_a_torn_record_is_mended(world: World) -> None:
     """What a killed shim left half written is cut off by the next one, and the next record begins a line."""
     with world.ready(
-        perl(
-            'print "before\\n"; <STDIN>; while (!-e "/v/go") { select undef, undef, undef, 0.01 } print "after\\n"; sleep 1000'
-        )
+        perl('print "before\\n"; while (!-e "/v/go") { select undef, undef, undef, 0.01 } print "after\\n"; sleep 1000')
         | {"volumeMounts": [{"name": "v", "mountPath": "/v"}]},
         life="served",
         volumes=[{"name": "v"}],

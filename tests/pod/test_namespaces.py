@@ -56,7 +56,10 @@ def test_containers_meet_on_localhost(world: World) -> None:
         "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1:80', Listen => 1) or die $@;"
         "open F, '>', '/v/up'; close F; my $c = $s->accept; print $c 'hello'"
     )
-    client = "use IO::Socket::INET; select undef, undef, undef, 0.01 until -e '/v/up'; my $s = IO::Socket::INET->new('localhost:80') or die $@; print <$s>"
+    client = (
+        "use IO::Socket::INET; select undef, undef, undef, 0.01 until -e '/v/up';"
+        "my $s = IO::Socket::INET->new('localhost:80') or die $@; print <$s>"
+    )
     one, two = (container(None, command=["perl", "-e", text], volumeMounts=MOUNT) for text in (server, client))
     with world.run(one, two, volumes=VOLUME) as pod:
         assert pod.wait(PATIENCE).phase == "Succeeded"
@@ -70,7 +73,8 @@ def test_there_is_only_a_loopback(world: World) -> None:
 
 def test_ipv6_and_ping_without_capability(world: World) -> None:
     perl = (
-        "use Socket qw(:DEFAULT inet_pton); socket(S, PF_INET6, SOCK_STREAM, 0) && bind(S, pack_sockaddr_in6(0, inet_pton(AF_INET6, '::1'))) or die $!;"
+        "use Socket qw(:DEFAULT inet_pton); socket(S, PF_INET6, SOCK_STREAM, 0) or die $!;"
+        "bind(S, pack_sockaddr_in6(0, inet_pton(AF_INET6, '::1'))) or die $!;"
         "socket(P, PF_INET, SOCK_DGRAM, 1) or die $!; print 'fine'"
     )
     one = container(
@@ -81,7 +85,10 @@ def test_ipv6_and_ping_without_capability(world: World) -> None:
 
 def test_system_v_memory_is_shared(world: World) -> None:
     write = "my $m = shmget(4711, 64, 01666) // die $!; shmwrite($m, 'seen', 0, 4); open F, '>', '/v/up'; close F"
-    read = "select undef, undef, undef, 0.01 until -e '/v/up'; my $m = shmget(4711, 64, 0) // die $!; shmread($m, my $b, 0, 4); print $b"
+    read = (
+        "select undef, undef, undef, 0.01 until -e '/v/up';"
+        "my $m = shmget(4711, 64, 0) // die $!; shmread($m, my $b, 0, 4); print $b"
+    )
     one, two = (container(None, command=["perl", "-e", text], volumeMounts=MOUNT) for text in (write, read))
     with world.run(one, two, volumes=VOLUME) as pod:
         assert pod.wait(PATIENCE).phase == "Succeeded"

@@ -15,6 +15,7 @@ import time
 import pytest
 
 import podfast
+from podfast import node
 from podfast.errors import PodfastError
 from podfast.supervise import Engine
 from tests.pod.conftest import (
@@ -136,7 +137,7 @@ def test_the_users_children_are_the_users(world: World) -> None:
             own = subprocess.Popen(["true"])
             assert os.waitpid(-1, 0)[0] == own.pid
             own.returncode = 0
-        # The kernel tells of the ends of children only; those of a moment between clone and clone are waited for silently.
+        # Only the own child's end is told; those of podfast between clone and clone are waited for silently.
         assert len(seen) <= 1
     finally:
         signal.signal(signal.SIGCHLD, before)
@@ -229,7 +230,8 @@ def test_one_engine_for_many_pods(world: World) -> None:
 
 def test_two_engines_in_two_processes(world: World) -> None:
     other = world.process(
-        "with podfast.run(eval(sys.argv[1])) as pod:\n    print('up', pod.id, flush=True)\n    sys.stdin.readline()\nprint('down', flush=True)",
+        "with podfast.run(eval(sys.argv[1])) as pod:\n    print('up', pod.id, flush=True)\n    sys.stdin.readline()\n"
+        "print('down', flush=True)",
         repr(manifest(READY, name="other")),
     )
     their_id = said(other, "up")
@@ -237,7 +239,7 @@ def test_two_engines_in_two_processes(world: World) -> None:
         assert their_id != pod.id
         with pytest.raises(podfast.errors.Conflict):
             world.run(READY, name="other")
-        names = {record.name for record in podfast.node.pods(world.roots.runroot)}  # type: ignore[attr-defined]
+        names = {record.name for record in node.pods(world.roots.runroot)}
         assert names == {"other", "test"}
     assert other.stdin is not None
     other.stdin.write("\n")
@@ -280,8 +282,10 @@ def test_failed_starts_do_not_grow(world: World) -> None:
 
 @pytest.mark.parametrize("module", ["asyncio", "pyroute2", "subprocess", "urllib", "yaml", "dataclasses"])
 def test_what_a_run_does_not_import(world: World, module: str) -> None:
-    script = f"pod = podfast.run({manifest('exit 0')!r}); pod.wait(); pod.stop(); print('has', [name for name in sys.modules if name.split('.')[0] == {module!r}], flush=True)"
-    plain = f"import podfast, sys\n{script}"
+    plain = (
+        f"import podfast, sys\npod = podfast.run({manifest('exit 0')!r})\npod.wait()\npod.stop()\n"
+        f"print('has', [name for name in sys.modules if name.split('.')[0] == {module!r}])"
+    )
     result = subprocess.run([sys.executable, "-c", plain], capture_output=True, text=True, check=True)
     assert result.stdout == "has []\n"
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 
@@ -65,7 +66,7 @@ def test_the_first_restart_is_at_once_and_then_waits_double(world: World) -> Non
         restarts(world, pod, 4)
         until(lambda: len(lines(pod)) >= 5)
         at = [int(line) / 1e9 for line in lines(pod)]
-        gaps = [later - earlier for earlier, later in zip(at, at[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(at)]
         assert gaps[0] < gaps[1] and gaps[1] >= 0.1 and gaps[2] >= 0.2 and gaps[3] >= 0.2
         assert gaps[0] < 0.1 or gaps[1] > 0.15  # a busy machine makes all of them longer
 
@@ -148,7 +149,7 @@ def test_out_of_memory_is_told(world: World, policy: str) -> None:
 
 
 def test_a_child_that_runs_out_of_memory_is_not_the_container(world: World) -> None:
-    """Only what killed PID 1 is its reason … the kubelet reports OOMKilled when anything in the container was killed so and it ended by it."""
+    """A container that goes on, and ends well, has Completed."""
     one = container("perl -e '$x = \"x\" x (200 << 20)'; echo went on; exit 0", resources=memory_hog())
     with world.run(one) as pod:
         pod.wait(PATIENCE)

@@ -15,6 +15,7 @@ from tests.machinery.leaks import LeakCheck
 from tests.pod.conftest import manifest
 
 UID = 54321
+BECOME = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all")
 TOP = Path(__file__).resolve().parent.parent.parent
 
 pytestmark = [
@@ -37,7 +38,7 @@ class User:
         }
         environment |= {"PODFAST_ROOT": f"{self.home}/root", "PODFAST_RUNROOT": f"{self.home}/run"}
         return subprocess.run(
-            ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all", sys.executable, "-c", script, *arguments],
+            [*BECOME, sys.executable, "-c", script, *arguments],
             env=environment, cwd="/", capture_output=True, text=True, timeout=50,
         )  # fmt: skip
 
@@ -89,7 +90,9 @@ def test_what_it_is_inside(user: User) -> None:
     script = (
         "with podfast.run(eval(sys.argv[1])) as pod:\n"
         "    pod.wait_ready(20)\n"
-        "    print(pod.exec('c0', ['sh', '-c', 'id -u; hostname; touch /v/x /tmp/x && echo written; ls /sys/class/net; echo x > /dev/null && test -c /dev/null && echo null; echo /proc/[0-9]*']).stdout.decode())\n"
+        "    inside = 'id -u; hostname; touch /v/x /tmp/x && echo written; ls /sys/class/net;'\n"
+        "    inside += 'echo x > /dev/null && test -c /dev/null && echo null; echo /proc/[0-9]*'\n"
+        "    print(pod.exec('c0', ['sh', '-c', inside]).stdout.decode())\n"
         "    pod.exec('c1', ['test', '-e', '/v/x']).exit_code or print('shared')\n"
         "    print(pod.exec('c0', ['sh', '-c', 'exit 9']).exit_code)\n"
     )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 import time
@@ -54,9 +55,12 @@ def test_term_ignored_is_kill_at_the_grace_period(world: World, grace: float) ->
     pid = pid_of(pod)
     pidfd = os.pidfd_open(pid)
     ended: list[float] = []
-    watcher = threading.Thread(
-        target=lambda: (__import__("select").select([pidfd], [], [], PATIENCE), ended.append(time.monotonic()))
-    )
+
+    def watch() -> None:
+        select.select([pidfd], [], [], PATIENCE)
+        ended.append(time.monotonic())
+
+    watcher = threading.Thread(target=watch)
     watcher.start()
     begin = time.monotonic()
     pod.stop(grace)
@@ -144,10 +148,10 @@ def test_a_keyboard_interrupt_is_graceful_and_the_second_kills(world: World) -> 
     with pytest.raises(KeyboardInterrupt), world.ready(READY) as pod:
         raise KeyboardInterrupt
     assert pod.gone and exit_codes(pod) == [0]
-    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer = threading.Timer(0.6, lambda: os.kill(os.getpid(), signal.SIGINT))
     begin = time.monotonic()
+    timer.start()
     with pytest.raises(KeyboardInterrupt), world.ready(STUBBORN, grace=30) as pod:
-        timer.start()
         raise KeyboardInterrupt
     assert pod.gone and exit_codes(pod) == [137] and time.monotonic() - begin < 3
 
@@ -198,9 +202,10 @@ def test_a_start_that_takes_too_long_leaves_nothing(world: World) -> None:
 
 
 def test_wait_ready_tells_when_it_cannot_be(world: World) -> None:
-    with world.run("exit 1") as pod, pytest.raises(PodfastError, match="ended without becoming ready: Failed"):
+    with world.run("exit 1") as pod:
         pod.wait(PATIENCE)
-        pod.wait_ready(1)
+        with pytest.raises(PodfastError, match="ended without becoming ready: Failed"):
+            pod.wait_ready(1)
 
 
 def test_a_pod_that_is_gone_can_still_be_asked(world: World) -> None:
