@@ -12,6 +12,7 @@
 
 #define KEYCTL_JOIN_SESSION 1
 #define CAP_WORDS 2
+#define NULL_DEVICE 0x103 /* 1:3 */
 
 void pf_child_fail(int report_fd, int stage, pf_word error, uint32_t index) {
     const struct pf_report report = {stage, (int32_t)-error, (int32_t)index};
@@ -104,10 +105,19 @@ void pf_execute(int report_fd, const char *const *argv, const char *const *envp,
     pf_child_fail(report_fd, PF_STAGE_EXEC, error, 0);
 }
 
+// /dev is the pod's: another container's root may have put a FIFO there, on which an open would wait for ever, or anything else.
+static int open_null(void) {
+    struct stat st;
+    int fd = sys_openat(AT_FDCWD, "/dev/null", O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
+    if (fd < 0) return fd;
+    int failed = sys_statat(fd, "", &st, AT_EMPTY_PATH);
+    if (failed >= 0) failed = S_ISCHR(st.st_mode) && st.st_rdev == NULL_DEVICE ? sys_fcntl(fd, F_SETFL, 0) : -ENXIO;
+    return failed < 0 ? failed : fd;
+}
+
 // Output goes to FIFOs opened for reading and writing: a writer never meets SIGPIPE when the shim dies, and nothing blocks in open.
 static void open_stdio(const struct pf_child *child) {
-    static const char null_path[] = "/dev/null";
-    int in = sys_openat(AT_FDCWD, null_path, O_RDONLY, 0);
+    int in = open_null();
     PF_TRY(child->report_fd, PF_STAGE_STDIO, 0, in);
     int out = sys_openat(PF_FD_RUN, child->out, O_RDWR, 0);
     PF_TRY(child->report_fd, PF_STAGE_STDIO, 1, out);

@@ -77,6 +77,19 @@ static void choose_devices(const struct pf_child *child) {
     PF_TRY(child->report_fd, PF_STAGE_DEV, 72, pf_attach(shm, AT_FDCWD, "/dev/shm"));
 }
 
+// Rule 4 again, for a place that a link of the image or of a volume leads to: nothing is mounted into the skeleton's own mounts.
+static int is_reserved(int root, int target) {
+    static const char *const own[] = {"dev", "dev/pts", "dev/shm", "proc"};
+    struct stat there, st;
+    int failed = sys_statat(target, "", &there, AT_EMPTY_PATH);
+    for (size_t i = 0; failed >= 0 && i < sizeof own / sizeof *own; i++) {
+        PF_FD fd = sys_openat2(root, own[i], O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+        failed = fd < 0 ? fd : sys_statat(fd, "", &st, AT_EMPTY_PATH);
+        if (failed >= 0 && st.st_dev == there.st_dev) return -EPERM;
+    }
+    return failed;
+}
+
 static void mount_volumes(const struct pf_child *child, int root) {
     const struct pf_mount *mounts = (const void *)(child->base + child->container->mounts);
     const struct pf_volume *volumes = (const void *)(child->base + child->plan->volumes);
@@ -92,14 +105,27 @@ static void mount_volumes(const struct pf_child *child, int root) {
         if (mounts[i].flags & PF_MOUNT_RDONLY) PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, pf_set_attr(tree, MOUNT_ATTR_RDONLY, 0));
         PF_FD target = pf_target(root, pf_text(child->base, mounts[i].target), is_file);
         PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, target);
+        PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, is_reserved(root, target));
         PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, pf_attach(tree, target, ""));
     }
 }
 
+static int is_mounted(const struct pf_child *child, const char *target) {
+    const struct pf_mount *mounts = (const void *)(child->base + child->container->mounts);
+    for (uint32_t i = 0; i < child->container->n_mounts; i++) {
+        const char *a = pf_text(child->base, mounts[i].target), *b = target;
+        while (*a && *a == *b) a++, b++;
+        if (*a == *b) return 1;
+    }
+    return 0;
+}
+
+// The pod's hosts, hostname and resolv.conf, except where the Pod mounts something of its own (as the kubelet and containerd do it).
 static void mount_files(const struct pf_child *child, int root) {
     const struct pf_file *files = (const void *)(child->base + child->plan->files);
     PF_FD dir = sys_openat(AT_FDCWD, "/pod", O_PATH | O_DIRECTORY, 0);
     for (uint32_t i = 0; i < child->plan->n_files; i++) {
+        if (is_mounted(child, pf_text(child->base, files[i].target))) continue;
         PF_FD tree = pf_clone_tree(dir, pf_text(child->base, files[i].name), 0);
         PF_TRY(child->report_fd, PF_STAGE_FILE, i, tree);
         PF_FD target = pf_target(root, pf_text(child->base, files[i].target), 1);

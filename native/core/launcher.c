@@ -98,6 +98,7 @@ static int build(struct job *job) {
     const struct pf_launcher_spec *spec = job->spec;
     PF_FD proc_fd = pf_proc_open(job->err);
     if (proc_fd < 0) return -1;
+    PF_CALL(__NR_umask, 0, 0, 0, 0, 0); // the child's own: containers of any user run podfast-init and look at the view
     if (spec->rootless) STEP("write id maps of", "the user namespace", map_ids(proc_fd, spec));
     STEP("make private", "all mounts of the launcher", sys_mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
     // /proc is there for sure, and nothing below it is needed by path any more.

@@ -4,6 +4,7 @@
 #include "core.h"
 
 #define RESOLVE_ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+#define MOST_LINKS 2 /* that lead nowhere, one to the next: each costs 8 KiB of a child's small stack */
 #define RESOLVE_PLAIN (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
 int pf_fs_make(const char *type, const struct pf_option *options, size_t n, unsigned attributes) {
@@ -38,9 +39,36 @@ static int make_component(int dir, const char *name, int is_file) {
     return made < 0 && made != -EEXIST ? made : 0;
 }
 
+static int make_target(int root_fd, const char *path, int is_file, int links);
+
+static size_t add_text(char *to, size_t at, size_t room, const char *text) {
+    while (*text && at < room) to[at++] = *text++;
+    return at;
+}
+
+// The last component of prefix is a link to what does not exist (/etc/resolv.conf of many images): that is made then, in the root.
+static int follow_target(int root_fd, const char *prefix, size_t start, int dir, const char *rest, int is_file, int links) {
+    char path[4096];
+    if (!links) return -ELOOP;
+    pf_word n = sys_readlinkat(dir, prefix + start, path, sizeof path);
+    if (n < 0) return n == -EINVAL ? -ENOENT : (int)n;
+    if ((size_t)n == sizeof path) return -ENAMETOOLONG;
+    size_t at = (size_t)n;
+    if (path[0] != '/') { // relative: to the directory that the link is in
+        if (at + start >= sizeof path) return -ENAMETOOLONG;
+        for (size_t i = at; i > 0; i--) path[start + i - 1] = path[i - 1];
+        for (size_t i = 0; i < start; i++) path[i] = prefix[i];
+        at += start;
+    }
+    at = add_text(path, at, sizeof path, rest);
+    if (at == sizeof path) return -ENAMETOOLONG;
+    path[at] = 0;
+    return make_target(root_fd, path, is_file, links - 1);
+}
+
 // Walks component by component when a part is missing. Each prefix is resolved in the root again from the top, so that links in the image
 // keep their meaning; the descriptor that comes out is what is used.
-static int make_target(int root_fd, const char *path, int is_file) {
+static int make_target(int root_fd, const char *path, int is_file, int links) {
     char prefix[4096];
     size_t at = 0;
     int dir = sys_openat2(root_fd, ".", O_PATH | O_DIRECTORY, RESOLVE_ROOT);
@@ -63,6 +91,11 @@ static int make_target(int root_fd, const char *path, int is_file) {
         if (next == -ENOENT) {
             int made = make_component(dir, prefix + start, last && is_file);
             next = made < 0 ? made : sys_openat2(root_fd, prefix, O_PATH, RESOLVE_ROOT);
+            if (next == -ENOENT) {
+                next = follow_target(root_fd, prefix, start, dir, path, is_file, links);
+                sys_close(dir);
+                return next;
+            }
         }
         sys_close(dir);
         dir = next;
@@ -72,7 +105,7 @@ static int make_target(int root_fd, const char *path, int is_file) {
 
 int pf_target(int root_fd, const char *path, int is_file) {
     int fd = sys_openat2(root_fd, path, O_PATH, RESOLVE_ROOT);
-    return fd == -ENOENT ? make_target(root_fd, path, is_file) : fd;
+    return fd == -ENOENT ? make_target(root_fd, path, is_file, MOST_LINKS) : fd;
 }
 
 int pf_target_plain(int root_fd, const char *path) {
