@@ -8,6 +8,7 @@ async with podfast.aio.run("pod.yaml") as pod:
 from __future__ import annotations
 
 import asyncio
+import os
 import weakref
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
@@ -26,19 +27,29 @@ class _Driver:
         self.loop = loop
         self._waiters: set[asyncio.Future[None]] = set()
         self._users = 0
+        self._wake = -1
 
     def enter(self) -> None:
         self._users += 1
         if self._users == 1:
-            self.loop.add_reader(self.engine.fileno(), self._step)
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self.engine.subscribe(self._wake)
+            self.loop.add_reader(self._wake, self._woken)
+            self.loop.add_reader(self.engine.fileno(), self.engine.step)
 
     def leave(self) -> None:
         self._users -= 1
-        if not self._users and not self.engine.closed:
+        if self._users:
+            return
+        self.loop.remove_reader(self._wake)
+        self.engine.unsubscribe(self._wake)
+        os.close(self._wake)
+        if not self.engine.closed:
             self.loop.remove_reader(self.engine.fileno())
 
-    def _step(self) -> None:
-        self.engine.step()
+    def _woken(self) -> None:
+        """Something happened in a step, ours or that of `status` or of another thread."""
+        os.eventfd_read(self._wake)
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 ROOT_VARIABLE = "PODFAST_ROOT"
 RUNROOT_VARIABLE = "PODFAST_RUNROOT"
+LONGEST_NAME = 255  # bytes of a file name
 
 
 class Places(NamedTuple):
@@ -47,8 +48,10 @@ class Places(NamedTuple):
         return f"{self.runroot}/pods/{pod_id}"
 
     def log_directory(self, namespace: str, name: str, uid: str) -> str:
-        """A pod's logs, laid out as the kubelet does: one directory per container in it."""
-        return f"{self.root}/logs/{namespace}_{name}_{uid}"
+        """A pod's logs, laid out as the kubelet does: one directory per container in it. A long name is cut to what a
+        file name holds; the uid tells pods apart.
+        """
+        return f"{self.root}/logs/{namespace}_{name[: LONGEST_NAME - len(namespace) - len(uid) - 2]}_{uid}"
 
 
 def resolve(root: str | None = None, runroot: str | None = None) -> Places:

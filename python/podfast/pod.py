@@ -24,6 +24,7 @@ from podfast.supervise import Engine, SupervisedPod, engine_for
 
 Manifest = str | bytes | os.PathLike[str] | Mapping[str, Any] | PodSpecification
 Life = Literal["embedded", "served"]
+PATIENCE = 30.0  # seconds for what is waited for after the last KILL: the end of processes, the removal of files
 
 
 def run(
@@ -323,13 +324,14 @@ class Pod:
         """
         if not self.gone:
             self._engine.act(self._supervised, lambda now: self._supervised.stop(now, grace))
-        return self._removed(None if grace is None else grace + 30)
+        period = self._supervised.spec.spec.termination_grace_period_seconds if grace is None else grace
+        return self._removed(period + PATIENCE)
 
     def kill(self) -> PodStatus:
         """Kill and remove it at once."""
         if not self.gone and not self._engine.closed:
             self._engine.act(self._supervised, self._supervised.kill)
-        return self._removed(30)
+        return self._removed(PATIENCE)
 
     def _removed(self, timeout: float | None) -> PodStatus:
         supervised = self._supervised

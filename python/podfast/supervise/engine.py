@@ -121,8 +121,7 @@ class Engine:
                     return
                 if wake < 0:
                     wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-                    with self._lock:
-                        self._waiters.add(wake)
+                    self.subscribe(wake)
                     continue  # once more: another thread may have stepped before this one could be woken
                 remaining = None if deadline is None else deadline - time.monotonic()
                 if remaining is not None and remaining <= 0:
@@ -134,9 +133,17 @@ class Engine:
                     os.eventfd_read(wake)
         finally:
             if wake >= 0:
-                with self._lock:
-                    self._waiters.discard(wake)
+                self.unsubscribe(wake)
                 os.close(wake)
+
+    def subscribe(self, wake: int) -> None:
+        """Have an eventfd written to whenever a step, anybody's, has changed a pod."""
+        with self._lock:
+            self._waiters.add(wake)
+
+    def unsubscribe(self, wake: int) -> None:
+        with self._lock:
+            self._waiters.discard(wake)
 
     def close(self) -> None:
         """Kill and undo every embedded pod that is left, then give back all descriptors."""
