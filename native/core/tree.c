@@ -84,7 +84,8 @@ static int remove_entry(int top, int dir, const char *name, unsigned depth, unsi
             if (n < 10) break;
         }
         up[at] = 0;
-        return sys_renameat(dir, name, top, up);
+        int taken = sys_renameat(dir, name, top, up);
+        return taken == -ENOTDIR ? -ENOTEMPTY : taken; // a file of that name is in the way: it goes in this round, and this in the next
     }
     failed = remove_level(top, sub, depth + 1, moved);
     if (failed < 0) return failed;
