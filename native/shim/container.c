@@ -223,6 +223,11 @@ void container_report(struct shim *shim, uint32_t index) {
     tell(shim, PF_MSG_STARTED, (int32_t)index, container->pid, container->pidfd);
 }
 
+static void kill_group(const struct shim *shim, uint32_t index) {
+    const struct pf_cgroup *group = tracking_group(shim, (int32_t)index);
+    if (group) pf_cgroup_kill(PF_FD_FIRST_HIERARCHY + (int)group->hierarchy, plan_text(shim, group->path));
+}
+
 // 1 known, 0 not yet, -1 never. The exit code of an adopted process can be asked for once its parent has reaped it (Linux 6.15).
 static int read_status(struct container *container) {
     siginfo_t info = {0};
@@ -267,10 +272,7 @@ void container_ended(struct shim *shim, uint32_t index) {
     unwatch(shim, container->pidfd);
     sys_close(container->pidfd);
     container->pidfd = -1;
-    if (shim->plan->flags & PF_POD_SHARE_PID) { // no pid namespace of its own that takes its children along
-        const struct pf_cgroup *group = tracking_group(shim, (int32_t)index);
-        if (group) pf_cgroup_kill(PF_FD_FIRST_HIERARCHY + (int)group->hierarchy, plan_text(shim, group->path));
-    }
+    if (shim->plan->flags & PF_POD_SHARE_PID) kill_group(shim, index); // no pid namespace of its own takes its children along
     log_finish(shim, index);
     container->phase = PHASE_ENDED;
     if (container->failure.stage) return not_started(shim, index, &container->failure);
@@ -303,6 +305,7 @@ int container_adopt(struct shim *shim, uint32_t index) {
     container->status = record.status;
     container->started_ns = record.started_ns;
     container->pid = record.pid;
+    if (record.state != PF_SLOT_RUNNING) kill_group(shim, index); // the old shim may have died between a start and its record: it is started again
     if (record.state == PF_SLOT_EMPTY) return 1;
     container->phase = PHASE_ENDED;
     container->status_known = 1;
