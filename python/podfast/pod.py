@@ -59,7 +59,7 @@ def create(manifest: Manifest, *, root: str | None = None, runroot: str | None =
     found = images.ensure([container.image for container in specification.spec.containers], root=places.root)
     engine = engine_for(places)
     names = sandbox.name(places, specification.metadata.namespace, specification.metadata.name)
-    hostpaths(specification)
+    files = hostpaths(specification)
     made = plan.build(
         specification,
         found,
@@ -68,6 +68,7 @@ def create(manifest: Manifest, *, root: str | None = None, runroot: str | None =
         names,
         served=life == "served",
         needs_upper=missing_mount_points(specification, found),
+        file_volumes=files,
     )
     facts = status_facts(specification, names, found, time.time_ns())
     served = life == "served"

@@ -25,11 +25,12 @@ KINDS = {
 }
 
 
-def hostpaths(pod: Pod) -> None:
+def hostpaths(pod: Pod) -> frozenset[int]:
     """Check every hostPath, and make those that are to be made (core/v1, HostPathType). All that is wrong is told at
-    once.
+    once. Returns the volumes that are not directories.
     """
     problems = []
+    files = []
     for index, volume in enumerate(pod.spec.volumes):
         if volume.host_path is None:
             continue
@@ -37,8 +38,11 @@ def hostpaths(pod: Pod) -> None:
         if complaint:
             path = f"spec.volumes[{index}].hostPath.path"
             problems.append(Problem(f'"{path}": {volume.host_path.path} {complaint}', path))
+        elif not os.path.isdir(volume.host_path.path):
+            files.append(index)
     if problems:
         raise SpecError(problems)
+    return frozenset(files)
 
 
 def _hostpath(source: HostPath) -> str:
@@ -52,7 +56,7 @@ def _hostpath(source: HostPath) -> str:
     if wanted:
         fits, name = KINDS[wanted]
         return "" if fits(status.st_mode) else f"is not a {name}"
-    return "" if stat.S_ISDIR(status.st_mode) else "is not a directory; say which type it is"
+    return ""
 
 
 def _make(source: HostPath) -> str:

@@ -27,16 +27,17 @@ def build(
     *,
     served: bool = False,
     needs_upper: frozenset[int] = frozenset(),
+    file_volumes: frozenset[int] = frozenset(),
 ) -> m.PodPlan:
     """Everything that will be made for `pod`.
 
     `identities[i]` is whom container i runs as. `needs_upper` holds containers with a read-only root that lacks a
-    mount point. Raises SpecError for a container without a command, Unsupported for limits that this host cannot
-    keep.
+    mount point, `file_volumes` hostPaths that are not directories. Raises SpecError for a container without a
+    command, Unsupported for limits that this host cannot keep.
     """
     trees: dict[tuple[str, int], int] = {}
     spec = pod.spec
-    volumes = tuple(_volume(pod, index, trees) for index in range(len(spec.volumes)))
+    volumes = tuple(_volume(pod, index, trees, index in file_volumes) for index in range(len(spec.volumes)))
     positions = {volume.name: index for index, volume in enumerate(spec.volumes)}
     resources = [container.resources for container in spec.containers]
     _check_limits(pod, host)
@@ -108,11 +109,10 @@ def _check_users(pod: Pod, identities: Sequence[Identity], host: m.HostFacts) ->
             )
 
 
-def _volume(pod: Pod, index: int, trees: dict[tuple[str, int], int]) -> m.VolumePlan:
+def _volume(pod: Pod, index: int, trees: dict[tuple[str, int], int], is_file: bool) -> m.VolumePlan:
     volume = pod.spec.volumes[index]
     if volume.host_path is not None:
-        file_types = ("File", "FileOrCreate", "Socket", "CharDevice", "BlockDevice")
-        flags = m.TREE_RECURSIVE | (m.TREE_FILE if volume.host_path.type in file_types else 0)
+        flags = m.TREE_RECURSIVE | (m.TREE_FILE if is_file else 0)
         if volume.host_path.type in ("CharDevice", "BlockDevice"):
             flags |= m.TREE_DEVICES
         return m.VolumePlan(m.VOLUME_TREE, tree=_tree(trees, volume.host_path.path, flags))
