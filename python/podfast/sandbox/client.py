@@ -132,6 +132,8 @@ class Client:
                 raise NotFound("the pod is gone")
             if answer.type == protocol.EXEC_FAILED:
                 raise _not_started(container, argv, answer)
+            if stdio is None and not answer.fds:
+                raise PodfastError("the terminal cannot be taken: this process has too many open files")
         except BaseException:
             connection.close()
             raise

@@ -25,12 +25,18 @@ def run_exec(
     timeout: float | None,
 ) -> ExecResult:
     """See `podfast.Pod.exec`."""
-    pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(2)]
-    source, feed = os.pipe2(os.O_CLOEXEC) if stdin else (os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1)
-    theirs = [source, pipes[0][1], pipes[1][1]]
-    ours = [pipes[0][0], pipes[1][0], *([feed] if feed >= 0 else [])]
+    theirs: list[int] = []
+    ours: list[int] = []
     try:
         try:
+            source, feed = os.pipe2(os.O_CLOEXEC) if stdin else (os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1)
+            theirs.append(source)
+            if feed >= 0:
+                ours.append(feed)
+            for _ in range(2):
+                read, write = os.pipe2(os.O_CLOEXEC)
+                ours.append(read)
+                theirs.append(write)
             variables = [f"{key}={value}" for key, value in env.items()]
             running = client.start_exec(
                 index,
@@ -45,7 +51,8 @@ def run_exec(
             for fd in theirs:
                 os.close(fd)
         with running:
-            return _collect(running, pipes[0][0], pipes[1][0], feed, stdin or b"", ours, timeout, argv[0])
+            out, err = ours[-2:]
+            return _collect(running, out, err, feed, stdin or b"", ours, timeout, argv[0])
     finally:
         for fd in ours:
             os.close(fd)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 
 from podfast.places import Places
@@ -20,6 +21,14 @@ def engine_for(places: Places) -> Engine:
         if engine is None or engine.closed:
             engine = _engines[places] = Engine(places)
         return engine
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()  # another thread of the parent may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @atexit.register
