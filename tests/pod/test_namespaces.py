@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from podfast.pod import Pod
 from tests.pod.conftest import (
     PATIENCE,
     READY,
@@ -188,6 +189,25 @@ def test_a_container_takes_its_children_along_in_shared_pids(world: World) -> No
             "their end",
             2,
         )
+
+
+def restarted(world: World, pod: Pod, n: int) -> None:
+    def done() -> bool:
+        container = pod._supervised.state.containers[0]
+        return container.restart_count == n and container.running
+
+    world.engine.drive(done, PATIENCE)
+
+
+def test_a_killed_container_is_restarted_beside_the_same_pause(world: World) -> None:
+    options = {"back-off-initial": "20ms"}
+    with world.ready(READY, READY, shareProcessNamespace=True, policy="Always", options=options) as pod:
+        pause, other = pause_of(pod), pid_of(pod, "c1")
+        for n in range(1, 4):
+            kill(pid_of(pod))
+            restarted(world, pod, n)
+            assert pod.exec("c0", ["true"]).exit_code == 0
+        assert (pause_of(pod), pid_of(pod, "c1")) == (pause, other) and pod.containers["c1"].restart_count == 0
 
 
 def test_daemons_die_with_their_container(world: World) -> None:

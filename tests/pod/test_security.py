@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from podfast.errors import SpecError
+from podfast.errors import SpecError, Unsupported
 from podfast.plan import Hierarchy
+from podfast.plan.capabilities import mask
+from podfast.spec.model import Capabilities, SecurityContext
 from tests.pod.conftest import PATIENCE, READY, STAYS, World, container, lines, pid_of
 
 DEFAULT = (1 << 0) | (1 << 1) | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10)
@@ -49,6 +51,15 @@ def test_added_and_dropped(world: World, change: dict[str, list[str]], wanted: i
 
 def test_all_means_what_podfast_has(world: World) -> None:
     assert capabilities(world, capabilities={"add": ["ALL"]})["Eff"] == world.engine.ground.facts.capabilities
+
+
+def test_what_podfast_lacks_cannot_be_given() -> None:
+    """Asked for by name it is an error; ALL and privileged take what there is."""
+    available = DEFAULT
+    with pytest.raises(Unsupported, match="SYS_ADMIN"):
+        mask(SecurityContext(capabilities=Capabilities(add=("SYS_ADMIN",))), available)
+    assert mask(SecurityContext(capabilities=Capabilities(add=("ALL",))), available) == available
+    assert mask(SecurityContext(privileged=True), available) == available
 
 
 def test_user_and_group(world: World) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import podfast
-from podfast.errors import SpecError, StartError, Unsupported
+from podfast.errors import SpecError, StartError
 from tests.pod.conftest import PATIENCE, STAYS, World, container, lines, manifest, pid_of, terminated
 
 
@@ -222,11 +222,3 @@ def test_init_reports_what_it_cannot_run(world: World) -> None:
     except StartError as error:
         error_or_pod = error.exit_code
     assert error_or_pod == 127
-
-
-def test_an_unavailable_capability_is_unsupported(world: World) -> None:
-    facts = world.engine.ground.facts
-    if facts.capabilities >> 16 & 1:
-        pytest.skip("takes a machine where podfast lacks a capability: the plan's own tests have it")
-    with pytest.raises(Unsupported):
-        world.run(container("true", securityContext={"capabilities": {"add": ["SYS_MODULE"]}}))
