@@ -5,6 +5,7 @@
 #define RESOLVE_BELOW (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 #define DEEPEST 16
 #define TRIES 2000 /* ms that a dying process may take to leave */
+#define KILL_ROUNDS 20
 
 struct entry_head {
     uint64_t inode;
@@ -32,16 +33,18 @@ static int is_member(int dir, int wanted) {
 }
 
 // v1: by pidfd, and only if the process is still in the group once the pidfd is held: a number alone is never signalled.
-static void kill_members(int dir) {
+static int kill_members(int dir) {
     char text[4096];
+    int n = 0;
     PF_FD fd = sys_openat(dir, "cgroup.procs", O_RDONLY, 0);
-    if (fd < 0) return;
+    if (fd < 0) return 0;
     for (pf_word size; (size = sys_read(fd, text, sizeof text)) > 0;)
         for (pf_word at = 0; at < size;) {
             int pid = next_pid(text, size, &at);
             PF_FD pidfd = pid > 0 ? sys_pidfd_open(pid, 0) : -1;
-            if (pidfd >= 0 && is_member(dir, pid)) sys_pidfd_signal(pidfd, SIGKILL);
+            if (pidfd >= 0 && is_member(dir, pid)) n += sys_pidfd_signal(pidfd, SIGKILL) == 0;
         }
+    return n;
 }
 
 static int is_self_inside(int dir) { return is_member(dir, sys_getpid()); }
@@ -93,8 +96,33 @@ int pf_cgroup_remove(int dir_fd, const char *path, struct pf_err *err) {
     return failed < 0 ? pf_fail(err, failed, "remove cgroup", path) : 0;
 }
 
+// For a group that is used again. Not by cgroup.kill: the kernel counts its uses, and kills whatever CLONE_INTO_CGROUP brings into the group from one
+// with another count (seen on Linux 6.18), so that no container would ever start in it again.
+// Groups of further commands in a container: nothing is ever born in them again.
+static void kill_children(int dir) {
+    _Alignas(8) char buffer[2048];
+    PF_FD again = sys_openat(dir, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (again < 0) return;
+    for (pf_word n; (n = sys_getdents(again, buffer, sizeof buffer)) > 0;)
+        for (pf_word at = 0; at < n;) {
+            const struct entry_head *entry = (const void *)(buffer + at);
+            at += entry->length;
+            if (entry->type != 4 /* DT_DIR */ || entry->name[0] == '.') continue;
+            PF_FD child = sys_openat2(dir, entry->name, O_RDONLY | O_DIRECTORY, RESOLVE_BELOW);
+            if (child >= 0 && pf_write_file(child, "cgroup.kill", "1", 1) < 0) kill_members(child);
+        }
+}
+
+#define PASSES 20
+
+// For a group that lives on. Not by cgroup.kill: whatever is cloned into a group that was killed once dies at birth, since its count of kills is
+// compared with that of its parent's group (seen with Linux 6.18). Frozen, the members cannot fork away; SIGKILL reaches them all the same.
 void pf_cgroup_kill(int dir_fd, const char *path) {
     PF_FD dir = sys_openat2(dir_fd, path, O_RDONLY | O_DIRECTORY, RESOLVE_BELOW);
     if (dir < 0 || is_self_inside(dir)) return;
-    if (pf_write_file(dir, "cgroup.kill", "1", 1) < 0) kill_members(dir);
+    kill_children(dir);
+    if (!kill_members(dir)) return;
+    pf_write_file(dir, "cgroup.freeze", "1", 1);
+    for (int pass = 0; pass < PASSES && kill_members(dir); pass++) sys_poll1(-1, 0, 1, NULL);
+    pf_write_file(dir, "cgroup.freeze", "0", 1);
 }

@@ -225,6 +225,10 @@ void container_report(struct shim *shim, uint32_t index) {
 
 static void kill_group(const struct shim *shim, uint32_t index) {
     const struct pf_cgroup *group = tracking_group(shim, (int32_t)index);
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++) { // their sub-groups go with them
+        const struct client *client = &shim->clients[i];
+        if (client->exec_pidfd >= 0 && client->index == (int)index) sys_pidfd_signal(client->exec_pidfd, SIGKILL);
+    }
     if (group) pf_cgroup_kill(PF_FD_FIRST_HIERARCHY + (int)group->hierarchy, plan_text(shim, group->path));
 }
 
