@@ -138,6 +138,7 @@ void pf_container_main(void *argument) {
     const struct pf_child *child = argument;
     const int report = child->report_fd;
     uint32_t group = 0;
+    sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0); // until exec: nobody else would know of it
     int failed = pf_join_cgroups(child->base, child->plan, (int32_t)child->index, &group);
     if (failed < 0) pf_child_fail(report, PF_STAGE_CGROUP, failed, group);
     PF_TRY(report, PF_STAGE_NAMESPACE, 0, sys_unshare(CLONE_NEWCGROUP)); // after joining: its root is what the container may see
@@ -154,6 +155,7 @@ void pf_container_main(void *argument) {
         pf_word n = sys_read(child->go_fd, &go, 1);
         if (n != 1) sys_exit(127); // the shim went: nobody wants this container
     }
+    PF_TRY(report, PF_STAGE_EXEC, 1001, sys_prctl(PR_SET_PDEATHSIG, 0, 0));
     if (child->container->flags & PF_C_INIT) { // by descriptor, from podfast's own tmpfs: nothing of it lies in the container
         const uint64_t none = 0;
         sys_sigmask(SIG_SETMASK, &none, NULL);

@@ -42,6 +42,7 @@ class SupervisedPod:
         self.before_removal: Callable[[], None] | None = None
         self.pidfds: dict[int, int] = {}
         self._pids: dict[int, int] = {}
+        self._fresh = not attempts
         self._rules = lifecycle.Rules.of(spec)
         # The shim starts attempt 0 of every container by itself, so the first actions are already under way.
         self.state, _ = lifecycle.initial(self._rules, time.monotonic(), time.time_ns(), attempts=attempts)
@@ -153,7 +154,8 @@ class SupervisedPod:
         self.read(now)
         if self.gone:
             return None
-        if self.served and not self.state.removing:
+        # Of a pod's first start only its shim knew how far it was, so that is undone; nothing is started twice.
+        if self.served and not self.state.removing and not (self._fresh and self.starting):
             try:
                 return self._successor()
             except Conflict as error:
