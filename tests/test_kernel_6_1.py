@@ -10,8 +10,7 @@ from tests.machinery import kernels, vm
 from tests.machinery.initramfs import Tree, add_python
 from tests.machinery.kernels import Kernel, Unavailable
 
-CORE_TEST = Path(__file__).parent / "native" / "core_test"
-START_STOP = Path(__file__).parent / "machinery" / "operations" / "start_stop.py"
+OPERATIONS = Path(__file__).parent / "machinery" / "operations"
 
 pytestmark = pytest.mark.qemu
 
@@ -37,22 +36,27 @@ def test_the_machine_is_as_the_tests_assume(kernel: Kernel) -> None:
     assert {"cpu", "memory", "pids"} <= set(controllers.split())
 
 
-def test_the_core(kernel: Kernel) -> None:
-    if not CORE_TEST.exists():
-        pytest.skip("tests/native/core_test is not built")
-    tree = Tree()
-    tree.copy(CORE_TEST, "/test/core_test")
-    result = vm.run(kernel, ("/test/core_test",), tree)
-    assert result.status == 0, result.output
-
-
-def test_a_pod_starts_and_stops(kernel: Kernel) -> None:
+def run_inside(kernel: Kernel, name: str, after: str = "") -> vm.Result:
     if importlib.util.find_spec("podfast") is None:
         pytest.skip("podfast is not installed")
     tree = Tree()
     add_python(tree, ("msgspec", "yaml", "_cffi_backend", "podfast"))
-    tree.copy(START_STOP, "/test/start_stop.py")
-    script = "python3 /test/start_stop.py && ls /run/podfast/pods /run/podfast/names; ls -d /sys/fs/cgroup/podfast-*"
-    result = vm.run(kernel, ("sh", "-c", script), tree, environ=("PYTHONPATH=/python",), memory_mib=1024)
-    left = "/run/podfast/names:\n\n/run/podfast/pods:\n"
-    assert result.output == f"{left}ls: /sys/fs/cgroup/podfast-*: No such file or directory\n"
+    tree.copy(OPERATIONS / name, f"/test/{name}")
+    script = f"python3 /test/{name} && {{ {after or 'true'}; }}"
+    return vm.run(kernel, ("sh", "-c", script), tree, environ=("PYTHONPATH=/python",), memory_mib=1024)
+
+
+LEFT = "ls /run/podfast/pods /run/podfast/names; ls -d /sys/fs/cgroup/podfast-*"
+NOTHING_LEFT = "/run/podfast/names:\n\n/run/podfast/pods:\nls: /sys/fs/cgroup/podfast-*: No such file or directory\n"
+
+
+def test_a_pod_starts_and_stops(kernel: Kernel) -> None:
+    assert run_inside(kernel, "start_stop.py", LEFT).output == NOTHING_LEFT
+
+
+def test_the_core(kernel: Kernel) -> None:
+    """Mounts, joins, spawns and limits, with cgroup v2."""
+    result = run_inside(kernel, "oldest_kernel.py", LEFT)
+    lines = result.output.splitlines()
+    assert lines and not [line for line in lines if line.startswith("FAILED")], result.output
+    assert result.output.endswith(NOTHING_LEFT), result.output
