@@ -90,6 +90,25 @@ static int is_reserved(int root, int target) {
     return failed;
 }
 
+// Rule 4, for what a link of the image leads to: after all links, a place below our own /dev, /proc or /sys is refused. The kernel says where
+// the descriptor is, so nothing is resolved again.
+static int own_target(int root, const char *path, int is_file) {
+    static const char *const ours[] = {"/root/dev", "/root/proc", "/root/sys"};
+    char name[8 + PF_DIGITS] = "self/fd/", where[16];
+    PF_FD target = pf_target(root, path, is_file);
+    if (target < 0) return target;
+    pf_digits(name + 8, (uint32_t)target);
+    pf_word n = sys_readlinkat(PF_FD_PROC, name, where, sizeof where - 1);
+    if (n < 0) return (int)n;
+    where[n] = 0;
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        size_t at = 0;
+        while (ours[i][at] && ours[i][at] == where[at]) at++;
+        if (!ours[i][at] && (!where[at] || where[at] == '/')) return -EPERM;
+    }
+    return pf_steal(&target);
+}
+
 static void mount_volumes(const struct pf_child *child, int root) {
     const struct pf_mount *mounts = (const void *)(child->base + child->container->mounts);
     const struct pf_volume *volumes = (const void *)(child->base + child->plan->volumes);
@@ -103,7 +122,7 @@ static void mount_volumes(const struct pf_child *child, int root) {
         PF_FD tree = pf_clone_tree(dir, name, 1);
         PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, tree);
         if (mounts[i].flags & PF_MOUNT_RDONLY) PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, pf_set_attr(tree, MOUNT_ATTR_RDONLY, 0));
-        PF_FD target = pf_target(root, pf_text(child->base, mounts[i].target), is_file);
+        PF_FD target = own_target(root, pf_text(child->base, mounts[i].target), is_file);
         PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, target);
         PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, is_reserved(root, target));
         PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, pf_attach(tree, target, ""));
@@ -128,7 +147,7 @@ static void mount_files(const struct pf_child *child, int root) {
         if (is_mounted(child, pf_text(child->base, files[i].target))) continue;
         PF_FD tree = pf_clone_tree(dir, pf_text(child->base, files[i].name), 0);
         PF_TRY(child->report_fd, PF_STAGE_FILE, i, tree);
-        PF_FD target = pf_target(root, pf_text(child->base, files[i].target), 1);
+        PF_FD target = own_target(root, pf_text(child->base, files[i].target), 1);
         PF_TRY(child->report_fd, PF_STAGE_FILE, i, target);
         PF_TRY(child->report_fd, PF_STAGE_FILE, i, pf_attach(tree, target, ""));
     }

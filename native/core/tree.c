@@ -18,6 +18,10 @@ struct dirent64_head { /* struct linux_dirent64 */
 int pf_tree_open(int dir_fd, const char *path, uint32_t flags, struct pf_err *err) {
     PF_FD fd = pf_clone_tree(dir_fd, path, (flags & PF_TREE_RECURSIVE) != 0);
     if (fd < 0) return pf_fail(err, fd, "open_tree", path);
+    struct stat st;
+    int found = sys_statat(fd, "", &st, AT_EMPTY_PATH); // of what was opened: the path may have been exchanged since it was looked at
+    if (found >= 0 && S_ISDIR(st.st_mode) == ((flags & PF_TREE_FILE) != 0)) found = flags & PF_TREE_FILE ? -EISDIR : -ENOTDIR;
+    if (found < 0) return pf_fail(err, found, "open", path);
     struct mount_attr attributes = {.propagation = MS_PRIVATE};
     if (flags & PF_TREE_RDONLY) attributes.attr_set |= MOUNT_ATTR_RDONLY;
     if (!(flags & PF_TREE_DEVICES)) attributes.attr_set |= MOUNT_ATTR_NODEV;

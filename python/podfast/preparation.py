@@ -38,11 +38,16 @@ def hostpaths(pod: Pod) -> frozenset[int]:
         if complaint:
             path = f"spec.volumes[{index}].hostPath.path"
             problems.append(Problem(f'"{path}": {volume.host_path.path} {complaint}', path))
-        elif not os.path.isdir(volume.host_path.path):
+        elif not _is_directory(volume.host_path):
             files.append(index)
     if problems:
         raise SpecError(problems)
     return frozenset(files)
+
+
+def _is_directory(source: HostPath) -> bool:
+    """What was checked is not asked again. That it still is one is seen when it is opened (pf_tree_open)."""
+    return source.type.startswith("Directory") if source.type else os.path.isdir(source.path)
 
 
 def _hostpath(source: HostPath) -> str:
