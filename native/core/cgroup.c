@@ -98,31 +98,10 @@ int pf_cgroup_remove(int dir_fd, const char *path, struct pf_err *err) {
 
 // For a group that is used again. Not by cgroup.kill: the kernel counts its uses, and kills whatever CLONE_INTO_CGROUP brings into the group from one
 // with another count (seen on Linux 6.18), so that no container would ever start in it again.
-// Groups of further commands in a container: nothing is ever born in them again.
-static void kill_children(int dir) {
-    _Alignas(8) char buffer[2048];
-    PF_FD again = sys_openat(dir, ".", O_RDONLY | O_DIRECTORY, 0);
-    if (again < 0) return;
-    for (pf_word n; (n = sys_getdents(again, buffer, sizeof buffer)) > 0;)
-        for (pf_word at = 0; at < n;) {
-            const struct entry_head *entry = (const void *)(buffer + at);
-            at += entry->length;
-            if (entry->type != 4 /* DT_DIR */ || entry->name[0] == '.') continue;
-            PF_FD child = sys_openat2(dir, entry->name, O_RDONLY | O_DIRECTORY, RESOLVE_BELOW);
-            if (child >= 0 && pf_write_file(child, "cgroup.kill", "1", 1) < 0) kill_members(child);
-        }
-}
-
-#define PASSES 20
-
-// For a group that lives on. Not by cgroup.kill: whatever is cloned into a group that was killed once dies at birth, since its count of kills is
-// compared with that of its parent's group (seen with Linux 6.18). Frozen, the members cannot fork away; SIGKILL reaches them all the same.
 void pf_cgroup_kill(int dir_fd, const char *path) {
     PF_FD dir = sys_openat2(dir_fd, path, O_RDONLY | O_DIRECTORY, RESOLVE_BELOW);
-    if (dir < 0 || is_self_inside(dir)) return;
-    kill_children(dir);
-    if (!kill_members(dir)) return;
-    pf_write_file(dir, "cgroup.freeze", "1", 1);
-    for (int pass = 0; pass < PASSES && kill_members(dir); pass++) sys_poll1(-1, 0, 1, NULL);
+    if (dir < 0 || is_self_inside(dir) || !kill_members(dir)) return;
+    pf_write_file(dir, "cgroup.freeze", "1", 1); // v2: members cannot fork away, and SIGKILL reaches them all the same
+    for (int round = 0; round < KILL_ROUNDS && kill_members(dir); round++) sys_poll1(-1, 0, 1, NULL);
     pf_write_file(dir, "cgroup.freeze", "0", 1);
 }
