@@ -77,19 +77,6 @@ static void choose_devices(const struct pf_child *child) {
     PF_TRY(child->report_fd, PF_STAGE_DEV, 72, pf_attach(shm, AT_FDCWD, "/dev/shm"));
 }
 
-// Rule 4 again, for a place that a link of the image or of a volume leads to: nothing is mounted into the skeleton's own mounts.
-static int is_reserved(int root, int target) {
-    static const char *const own[] = {"dev", "dev/pts", "dev/shm", "proc"};
-    struct stat there, st;
-    int failed = sys_statat(target, "", &there, AT_EMPTY_PATH);
-    for (size_t i = 0; failed >= 0 && i < sizeof own / sizeof *own; i++) {
-        PF_FD fd = sys_openat2(root, own[i], O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-        failed = fd < 0 ? fd : sys_statat(fd, "", &st, AT_EMPTY_PATH);
-        if (failed >= 0 && st.st_dev == there.st_dev) return -EPERM;
-    }
-    return failed;
-}
-
 // Rule 4, for what a link of the image leads to: after all links, a place below our own /dev, /proc or /sys is refused. The kernel says where
 // the descriptor is, so nothing is resolved again.
 static int own_target(int root, const char *path, int is_file) {
@@ -124,7 +111,6 @@ static void mount_volumes(const struct pf_child *child, int root) {
         if (mounts[i].flags & PF_MOUNT_RDONLY) PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, pf_set_attr(tree, MOUNT_ATTR_RDONLY, 0));
         PF_FD target = own_target(root, pf_text(child->base, mounts[i].target), is_file);
         PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, target);
-        PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, is_reserved(root, target));
         PF_TRY(child->report_fd, PF_STAGE_VOLUME, i, pf_attach(tree, target, ""));
     }
 }
