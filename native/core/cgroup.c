@@ -97,11 +97,10 @@ int pf_cgroup_remove(int dir_fd, const char *path, struct pf_err *err) {
 }
 
 // For a group that is used again. Not by cgroup.kill: the kernel counts its uses, and kills whatever CLONE_INTO_CGROUP brings into the group from one
-// with another count (seen on Linux 6.18), so that no container would ever start in it again.
+// with another count (seen on Linux 6.18), so that no container would ever start in it again. Nor with the freezer: a shim that dies between freeze and
+// thaw would leave a group in which nothing runs.
 void pf_cgroup_kill(int dir_fd, const char *path) {
     PF_FD dir = sys_openat2(dir_fd, path, O_RDONLY | O_DIRECTORY, RESOLVE_BELOW);
-    if (dir < 0 || is_self_inside(dir) || !kill_members(dir)) return;
-    pf_write_file(dir, "cgroup.freeze", "1", 1); // v2: members cannot fork away, and SIGKILL reaches them all the same
+    if (dir < 0 || is_self_inside(dir)) return;
     for (int round = 0; round < KILL_ROUNDS && kill_members(dir); round++) sys_poll1(-1, 0, 1, NULL);
-    pf_write_file(dir, "cgroup.freeze", "0", 1);
 }

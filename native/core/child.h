@@ -66,6 +66,7 @@ void pf_become(const char *base, const struct pf_container *container, const cha
 void pf_execute(int report_fd, const char *const *argv, const char *const *envp, const char *const *paths) __attribute__((noreturn));
 int pf_join_cgroups(const char *base, const struct pf_plan *plan, int32_t container, uint32_t *index);
 void pf_root_main_tree(const struct pf_child *child); /* child_root.c: assembles /root */
+void pf_make_dev(const struct pf_child *child);       /* child_dev.c */
 
 #define PF_TRY(fd, stage, index, call)                                          \
     do {                                                                        \

@@ -3,8 +3,8 @@
 // ever run, and then pivoted into. Paths below / are podfast's own skeleton and may be named; everything below /root belongs to an image
 // and is reached by descriptors only.
 //
-//   /pod      the pod's tmpfs: dev, state (the host's directory of this pod), generated files, null
-//   /dev      bound from /pod/dev, with shm; devpts is added here     /tree/N  trees from the host     /vol/N  volumes
+//   /pod      the pod's tmpfs: state (the host's directory of this pod), generated files, null
+//   /dev      put together in child_dev.c     /shm  the pod's     /tree/N  trees from the host     /vol/N  volumes
 //   /cg       the view of the cgroup hierarchies                      /root    where the container's root is put together
 #include "child.h"
 
@@ -66,15 +66,6 @@ static void place(const struct pf_child *child, int root, const char *from, cons
     PF_FD target = pf_target_plain(root, to);
     PF_TRY(child->report_fd, stage, 10, target);
     PF_TRY(child->report_fd, stage, 11, sys_move_mount(AT_FDCWD, from, target, "", MOVE_MOUNT_T_EMPTY_PATH));
-}
-
-// A privileged container sees the host's devices too; shm is the pod's in both.
-static void choose_devices(const struct pf_child *child) {
-    if (!(child->container->flags & PF_C_PRIVILEGED) || !child->plan->devices.n) return;
-    PF_FD shm = pf_clone_tree(AT_FDCWD, "/dev/shm", 0);
-    PF_TRY(child->report_fd, PF_STAGE_DEV, 70, shm);
-    PF_TRY(child->report_fd, PF_STAGE_DEV, 71, sys_mount("/pod/dev.privileged", "/dev", NULL, MS_BIND, NULL));
-    PF_TRY(child->report_fd, PF_STAGE_DEV, 72, pf_attach(shm, AT_FDCWD, "/dev/shm"));
 }
 
 // Rule 4, for what a link of the image leads to: after all links, a place below our own /dev, /proc or /sys is refused. The kernel says where
@@ -198,10 +189,7 @@ void pf_root_main_tree(const struct pf_child *child) {
     PF_FD root = sys_openat(AT_FDCWD, "/root", O_PATH | O_DIRECTORY, 0);
     PF_TRY(report, PF_STAGE_ROOT, 20, root);
     mount_binds(child, root);
-    choose_devices(child);
-    static const char terminals[] = "newinstance,ptmxmode=0666,mode=0620,gid=5"; // an ordinary user's namespace does not map group tty
-    const char *options = child->plan->flags & PF_POD_ROOTLESS ? "newinstance,ptmxmode=0666" : terminals;
-    PF_TRY(report, PF_STAGE_DEV, 0, sys_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options));
+    pf_make_dev(child);
     place(child, root, "/dev", "dev", PF_STAGE_DEV);
     PF_TRY(report, PF_STAGE_PROC, 0, sys_mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL));
     if (!(child->container->flags & PF_C_PRIVILEGED)) mask_proc(child);

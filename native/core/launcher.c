@@ -28,7 +28,7 @@ static int copy_binary(const char *from, int dir, const char *to) {
 }
 
 static int make_directories(int root) {
-    static const char *const names[] = {"x", "pod", "root", "cg", "vol", "tree", "dev", "proc", "sys", "mqueue", "host", "empty"};
+    static const char *const names[] = {"x", "pod", "root", "cg", "vol", "tree", "dev", "proc", "sys", "mqueue", "shm", "host", "empty"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         int failed = sys_mkdirat(root, names[i], i + 1 == sizeof names / sizeof *names ? 0555 : 0755);
         if (failed < 0) return failed;

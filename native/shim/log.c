@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Container output → log files in the CRI format: "<RFC 3339 nanoseconds> <stdout|stderr> <P|F> <bytes>\n". Lines longer than 16 KiB are cut into
-// P records and a closing F; bytes are kept exactly. A record is consumed from the FIFO's buffer only when it is in the file whole: a full
-// disk stalls the container's output, and loses nothing.
+// P records and a closing F; bytes are kept exactly. What is read stays in the buffer until it is in the file whole: a full disk stalls the container's
+// output and loses nothing. A shim that is killed loses what it has read and not yet written: an unfinished line, and at most one batch.
 #include "shim.h"
 
 #include <stdlib.h>

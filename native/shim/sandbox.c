@@ -120,7 +120,10 @@ int sandbox_make(struct shim *shim, struct pf_report *why) {
         strcat(source, name);
         MUST(PF_STAGE_STATE, 4, sys_mount(source, "/pod/state", NULL, MS_BIND | MS_REC, NULL));
     } else MUST(PF_STAGE_STATE, 4, pf_attach(PF_FD_STATE, pod, "state"));
-    if (devices_make(shim, pod, why) < 0 || make_files(shim, pod, why) < 0) return -1;
+    char shm[64] = "mode=1777,size=";
+    pf_digits(shm + strlen(shm), shim->plan->shm_bytes);
+    MUST(PF_STAGE_DEV, 60, sys_mount("shm", "/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, shm));
+    if (make_files(shim, pod, why) < 0) return -1;
     if (attach_trees(shim, why) < 0) return -1;
     return make_volumes(shim, why);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* podfast-shim: the pod's supervisor. One process, one thread, one epoll; it makes every object of the pod and undoes it.
  *
- *   main.c       start-up, the loop             sandbox.c   cgroups, the pod's mount namespace, pause, the end   devices.c  /dev
+ *   main.c       start-up, the loop             sandbox.c   cgroups, the pod's mount namespace, pause, the end
  *   plan.c       the plan, checked              container.c start, exit, exit records
  *   protocol.c   messages and descriptors       log.c       FIFOs → CRI log files        client.c exec.c  other shells */
 #ifndef PF_SHIM_H
@@ -89,9 +89,6 @@ static inline int refuse_at(struct pf_report *why, int stage, pf_word error, uin
         pf_word result_ = (call);                                                 \
         if (result_ < 0) return refuse_at(why, (stage), result_, (uint32_t)(index)); \
     } while (0)
-
-/* devices.c */
-int devices_make(struct shim *shim, int pod, struct pf_report *why);
 
 /* sandbox.c */
 int sandbox_make(struct shim *shim, struct pf_report *why);
