@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules 1 to 5 and 8 to 11: images and volumes that stand in for what is podfast's own, or would run in its processes."""
+"""Rules 1 to 5 and 8 to 11: images and volumes that stand in for podfast's own, or would run in its processes."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_host_path_that_changes_while_it_is_used(world: World, tmp_path: Path)
     (good / "which").write_text("good")
     bad.write_text("which")
     one = container("test -d /v && cat /v/which", volumeMounts=[{"name": "v", "mountPath": "/v"}])
-    seen = set()
+    seen: set[str] = set()
     with swapped(good, bad):
         deadline = time.monotonic() + 3
         while time.monotonic() < deadline:
