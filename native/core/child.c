@@ -150,11 +150,6 @@ void pf_container_main(void *argument) {
     open_stdio(child);
     pf_become(child->base, child->container, pf_text(child->base, child->container->workdir), report);
     PF_TRY(report, PF_STAGE_STDIO, 6, sys_close_range(3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */));
-    if (child->go_fd >= 0) {
-        char go;
-        pf_word n = sys_read(child->go_fd, &go, 1);
-        if (n != 1) sys_exit(127); // the shim went: nobody wants this container
-    }
     PF_TRY(report, PF_STAGE_EXEC, 1001, sys_prctl(PR_SET_PDEATHSIG, 0, 0));
     if (child->container->flags & PF_C_INIT) { // by descriptor, from podfast's own tmpfs: nothing of it lies in the container
         const uint64_t none = 0;

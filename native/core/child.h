@@ -21,9 +21,8 @@ struct pf_child {
     const struct pf_plan *plan;
     const struct pf_container *container;
     uint32_t index;
-    int report_fd, go_fd, pause_ready_fd; /* go_fd: one byte lets it exec; -1: at once */
+    int report_fd, pause_ready_fd;
     int pause_pidfd;
-    int n_hierarchies;
     int has_upper;
     const char *overlay;      /* the overlay's options; layers relative to /tree */
     const char *out, *err;    /* names of the FIFOs in the run directory */
@@ -47,7 +46,6 @@ struct pf_exec_job { /* a process beside a running container; the shim has alrea
     int report_fd, target_pidfd, stdio[3];
     int tty_socket; /* the pty master is sent here */
     uint16_t rows, columns;
-    int n_hierarchies;
     const struct pf_plan *plan;
     const char *cgroup_procs; /* v1: path of the cgroup.procs of its own group below hierarchy `cgroup_fd` */
     int cgroup_fd;

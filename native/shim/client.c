@@ -93,13 +93,19 @@ static void engine_adopt(struct shim *shim, int fd, int engine_pidfd) {
     tell_all(shim);
 }
 
+// What is watched as the engine's life has to be one: anything else might not be watchable at all, or never end.
+static int is_pidfd(int fd) { return sys_pidfd_signal(fd, 0) != -EBADF; }
+
 void client_message(struct shim *shim, uint32_t number) {
     struct client *client = &shim->clients[number];
     struct pf_msg message;
     int fds[4] = {-1, -1, -1, -1}, n_fds = 4;
     pf_word size = receive_message(client->fd, &message, payload, sizeof payload - 1, fds, &n_fds, MSG_DONTWAIT);
     if (size == -EAGAIN) return;
-    if (size < 0 || !message.type) return client_drop(shim, number);
+    if (size < 0 || !message.type) { // a packet of no type may carry descriptors all the same
+        for (int i = 0; i < n_fds; i++) sys_close(fds[i]);
+        return client_drop(shim, number);
+    }
     payload[size] = 0;
     switch (message.type) {
     case PF_MSG_EXEC:
@@ -112,7 +118,7 @@ void client_message(struct shim *shim, uint32_t number) {
         pass_on(shim, client, &message);
         break;
     case PF_MSG_ADOPT:
-        if ((shim->plan->flags & PF_POD_SERVED) && shim->engine < 0 && n_fds == 1) {
+        if ((shim->plan->flags & PF_POD_SERVED) && shim->engine < 0 && n_fds == 1 && is_pidfd(fds[0])) {
             const int fd = client->fd;
             unwatch(shim, fd);
             client->fd = -1;

@@ -126,23 +126,6 @@ static void drop_layer(struct shim *shim, uint32_t index, int attempt) {
     if (state >= 0 && (names[0][0] || names[1][0]) && start_child(shim, 0, -1, &pidfd, empty_trash, names) > 0) watch(shim, pidfd, KIND_CLEANER, (uint32_t)pidfd);
 }
 
-static int make_pipes(struct container *container, int autostart, int report[2], int go[2]) {
-    go[0] = go[1] = -1;
-    int failed = sys_pipe(report, O_CLOEXEC);
-    if (failed < 0) return failed;
-    if (!autostart) {
-        failed = sys_pipe(go, O_CLOEXEC);
-        if (failed < 0) {
-            sys_close(report[0]);
-            sys_close(report[1]);
-            return failed;
-        }
-    }
-    container->report_fd = report[0];
-    container->go_fd = go[1];
-    return 0;
-}
-
 static void not_started(struct shim *shim, uint32_t index, const struct pf_report *why) {
     struct container *container = &shim->containers[index];
     container->phase = PHASE_ENDED;
@@ -152,11 +135,11 @@ static void not_started(struct shim *shim, uint32_t index, const struct pf_repor
     tell_failure(shim, (int32_t)index, why, NULL);
 }
 
-void container_start(struct shim *shim, uint32_t index, int attempt, int autostart) {
+void container_start(struct shim *shim, uint32_t index, int attempt) {
     static struct pf_child child; // copied by the clone; one at a time
     struct container *container = &shim->containers[index];
     struct pf_report why = {0};
-    int report[2], go[2];
+    int report[2];
     // A repeated request never starts a second process: each attempt has one.
     if (container->phase != PHASE_IDLE && (container->phase != PHASE_ENDED || attempt <= container->attempt)) return;
     if (container->phase == PHASE_ENDED && (plan_container(shim, index)->flags & PF_C_ROOT_UPPER)) drop_layer(shim, index, container->attempt);
@@ -169,17 +152,18 @@ void container_start(struct shim *shim, uint32_t index, int attempt, int autosta
         return not_started(shim, index, &why);
     }
     if (make_layer(shim, index, container, &why) < 0) return not_started(shim, index, &why);
-    failed = make_pipes(container, autostart, report, go);
+    failed = sys_pipe(report, O_CLOEXEC);
     if (failed < 0) {
         why = (struct pf_report){PF_STAGE_CLONE, -failed, 0};
         return not_started(shim, index, &why);
     }
+    container->report_fd = report[0];
     static char names[2][PF_DIGITS + 4];
     strcpy(names[0] + pf_digits(names[0], index), ".out");
     strcpy(names[1] + pf_digits(names[1], index), ".err");
     child = (struct pf_child){
-        .base = shim->base, .plan = shim->plan, .container = plan_container(shim, index), .index = index, .report_fd = report[1], .go_fd = go[0],
-        .pause_ready_fd = shim->pause_ready, .pause_pidfd = shim->pause_pidfd, .n_hierarchies = shim->n_hierarchies,
+        .base = shim->base, .plan = shim->plan, .container = plan_container(shim, index), .index = index, .report_fd = report[1],
+        .pause_ready_fd = shim->pause_ready, .pause_pidfd = shim->pause_pidfd,
         .has_upper = (plan_container(shim, index)->flags & PF_C_ROOT_UPPER) != 0, .overlay = container->overlay, .out = names[0], .err = names[1],
         .argv = container->argv, .envp = container->envp, .paths = container->paths, .board = shim->board,
     };
@@ -189,12 +173,10 @@ void container_start(struct shim *shim, uint32_t index, int attempt, int autosta
     container->oom_before = oom_kills(shim, (int32_t)index);
     pf_word pid = start_child(shim, spaces, group_fd, &container->pidfd, pf_container_main, &child);
     sys_close(report[1]);
-    if (go[0] >= 0) sys_close(go[0]);
     if (pid < 0) {
         why = (struct pf_report){PF_STAGE_CLONE, (int32_t)-pid, 0};
         sys_close(container->report_fd);
-        if (container->go_fd >= 0) sys_close(container->go_fd);
-        container->pidfd = container->report_fd = container->go_fd = -1;
+        container->pidfd = container->report_fd = -1;
         return not_started(shim, index, &why);
     }
     container->pid = (int)pid;
@@ -210,8 +192,7 @@ void container_report(struct shim *shim, uint32_t index) {
     pf_word n = sys_read(container->report_fd, &report, sizeof report);
     unwatch(shim, container->report_fd);
     sys_close(container->report_fd);
-    if (container->go_fd >= 0) sys_close(container->go_fd);
-    container->report_fd = container->go_fd = -1;
+    container->report_fd = -1;
     container->started_ns = wall_ns();
     if (n == (pf_word)sizeof report) {
         container->failure = report; // told when its process is gone: only then may it be started again

@@ -171,7 +171,7 @@ static void run_request(struct shim *shim, struct client *client, uint32_t numbe
         job = (struct pf_exec_job){
             .base = shim->base, .plan = shim->plan, .container = plan_container(shim, (uint32_t)message->index), .index = (uint32_t)message->index,
             .flags = head.flags, .target_pidfd = container->pidfd, .stdio = {fds[0], fds[1], fds[2]}, .rows = head.rows, .columns = head.columns,
-            .n_hierarchies = shim->n_hierarchies, .argv = argv, .envp = envp, .paths = paths, .board = shim->board,
+            .argv = argv, .envp = envp, .paths = paths, .board = shim->board,
             .workdir = workdir[0][0] ? workdir[0] : plan_text(shim, plan_container(shim, (uint32_t)message->index)->workdir),
         };
         launch(shim, client, number, message, &job);

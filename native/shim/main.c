@@ -64,7 +64,7 @@ static void engine_message(struct shim *shim) {
         if (!known) break;
         const uint64_t one = 1;
         sys_write(shim->pause_ready, &one, sizeof one);
-        container_start(shim, (uint32_t)message.index, message.attempt, 1);
+        container_start(shim, (uint32_t)message.index, message.attempt);
         break;
     case PF_MSG_SIGNAL:
         if (known && shim->containers[message.index].pidfd >= 0) sys_pidfd_signal(shim->containers[message.index].pidfd, message.value);
@@ -158,7 +158,7 @@ static void make_pod(struct shim *shim) {
     struct pf_report why = {0};
     if (sandbox_make(shim, &why) < 0 || sandbox_pause(shim, &why) < 0) give_up(shim, &why, NULL);
     for (uint32_t i = 0; i < shim->plan->n_containers; i++)
-        if (plan_container(shim, i)->flags & PF_C_AUTOSTART) container_start(shim, i, 0, 1);
+        if (plan_container(shim, i)->flags & PF_C_AUTOSTART) container_start(shim, i, 0);
 }
 
 // What an older shim left. The engine is told everything as it stands; without pause there is nothing left to supervise.

@@ -83,7 +83,7 @@ static int prepare(struct shim *shim) {
     for (uint32_t i = 0; i < shim->plan->n_containers; i++) {
         struct container *container = &shim->containers[i];
         const struct pf_container *planned = plan_container(shim, i);
-        container->pidfd = container->report_fd = container->go_fd = container->log_fd = -1;
+        container->pidfd = container->report_fd = container->log_fd = -1;
         container->out[0].fd = container->out[1].fd = -1;
         container->argv = pointers(shim, planned->argv, init, planned->flags & PF_C_INIT ? 2 : 0);
         container->envp = pointers(shim, planned->envp, NULL, 0);

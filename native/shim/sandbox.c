@@ -231,7 +231,6 @@ static void leave_groups(const struct shim *shim) {
 void sandbox_remove(struct shim *shim) {
     struct pf_err err = {0};
     int patience = PATIENCE;
-    shim->removing = 1;
     sandbox_kill(shim);
     for (uint32_t i = 0; shim->containers && i < shim->plan->n_containers; i++) {
         kill_and_reap(shim->containers[i].pidfd, &patience);

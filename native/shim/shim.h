@@ -26,7 +26,7 @@ struct stream {
 struct container {
     enum phase phase;
     int attempt, pid;
-    int pidfd, report_fd, go_fd;
+    int pidfd, report_fd;
     struct pf_report failure; /* stage 0: none */
     int status_known, status;
     int unreaped; /* an adopted one that ended: how often its exit code was asked for in vain */
@@ -57,7 +57,7 @@ struct shim {
     int n_hierarchies;
     int epoll, engine; /* engine: -1 when nobody is connected */
     int pause_pidfd, pause_report, pause_ready;
-    int pause_dead, ready, removing;
+    int pause_dead, ready;
     int behind; /* the engine did not take a message: it is told everything again */
     int exit_fd, retry_fd;
     uint32_t next_exec;
@@ -101,7 +101,7 @@ void sandbox_remove(struct shim *shim) __attribute__((noreturn));
 pf_word start_child(struct shim *shim, uint64_t namespaces, int cgroup_fd, int *pidfd, void (*fn)(void *), void *argument);
 
 /* container.c */
-void container_start(struct shim *shim, uint32_t index, int attempt, int autostart);
+void container_start(struct shim *shim, uint32_t index, int attempt);
 void container_report(struct shim *shim, uint32_t index);
 void container_ended(struct shim *shim, uint32_t index);
 void container_retry(struct shim *shim);

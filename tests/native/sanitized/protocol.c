@@ -10,6 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+// Of the shim's loop, which is not here: nothing is sent, so nothing is sent again.
+void retry_later(struct shim *shim) { (void)shim; }
+
 #define ROOM 4096
 #define MOST 6
 
