@@ -155,11 +155,13 @@ class BuildExtensions(build_ext):
     def finalize_options(self) -> None:
         super().finalize_options()
         self.cython_c_in_temp = True
+        self.cython_include_dirs = [str(NATIVE / "cython")]
         self.build_temp = str(SCRATCH / str(sys.implementation.cache_tag))
         sanitize = toolchain.SANITIZE if toolchain.flag("PODFAST_SANITIZE") else []
+        shared = [*(NATIVE / "ffi").glob("*"), *(NATIVE / "cython").glob("*.pxd")]
         for extension in self.extensions:
             extension.include_dirs = [*extension.include_dirs, str(TABLES)]
-            extension.depends = [*map(str, HEADERS), *map(str, (NATIVE / "ffi").glob("*"))]
+            extension.depends = [*map(str, HEADERS), *map(str, shared)]
             extension.extra_compile_args = [*toolchain.LANGUAGE, "-O2", "-g0", "-fvisibility=hidden", *sanitize]
             extension.extra_link_args = [flag for flag in sanitize if flag.startswith("-fsanitize")]
 

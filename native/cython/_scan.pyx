@@ -13,6 +13,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memchr, memcmp, memcpy
 
+from _bytes cimport LONGEST_KEY, MISTAKE, is_blank, is_inner, is_safe, key_end, quote_end
+
 from podfast._native._scalars import key_text, resolve, unescape
 
 cdef extern from *:
@@ -20,21 +22,6 @@ cdef extern from *:
     #define PLACE_SHIFT 24
     """
     enum: PLACE_SHIFT
-
-cdef enum:
-    # YAML allows 1024 characters for a key that is not marked with a question mark.
-    LONGEST_KEY = 1000
-
-# Bytes that a plain scalar in a flow collection may begin with, and then be made of, apart from spaces and some colons.
-cdef bytes _SAFE = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+%=~()$;"
-cdef bint[256] _safe, _inner
-for _byte in range(256):
-    _safe[_byte] = _byte in _SAFE or _byte >= 0x80
-    _inner[_byte] = _safe[_byte] or _byte in b"!<>|*&^@\\\"'`"
-# Bytes that a plain scalar never begins with.
-cdef bint[256] _special
-for _byte in range(256):
-    _special[_byte] = _byte in b"-?:,[]{}#&*!|>'\"%@` \t\n"
 
 
 class Decline(Exception):
@@ -108,7 +95,7 @@ cdef class Scanner:
 
     cdef inline bint blank(self, Py_ssize_t pos) noexcept:
         """Whether white space, or nothing more, stands there."""
-        return pos >= self.size or self.at[pos] == b" " or self.at[pos] == b"\n"
+        return is_blank(self.at, self.size, pos)
 
     cdef object place(self, Py_ssize_t pos):
         """Line and column of a position on this line, both from 1, in one number."""
@@ -246,25 +233,10 @@ cdef class Scanner:
 
     cdef Py_ssize_t key_end(self) except -2:
         """Where the colon stands of the key that begins here; -1 when none does."""
-        cdef Py_ssize_t pos = self.pos
-        cdef char c = self.at[pos]
-        if c == b'"' or c == b"'":
-            pos = self.quote_end(pos) + 1
-            while pos < self.size and self.at[pos] == b" ":
-                pos += 1
-            return pos if pos < self.size and self.at[pos] == b":" and self.blank(pos + 1) else -1
-        if _special[<unsigned char>c] and (c != b"-" or self.blank(pos + 1)):
+        cdef Py_ssize_t end = key_end(self.at, self.size, self.pos)
+        if end == MISTAKE:
             raise Decline
-        while pos < self.size and self.at[pos] != b"\n":
-            c = self.at[pos]
-            if c == b":" and self.blank(pos + 1):
-                return pos
-            if c == b"\t":
-                raise Decline
-            if c == b"#" and self.at[pos - 1] == b" ":
-                break
-            pos += 1
-        return -1
+        return end
 
     cdef str key(self):
         """The key that must begin here; leaves after its colon."""
@@ -477,13 +449,13 @@ cdef class Scanner:
         """Go over a plain scalar of plain characters; returns where it ends."""
         cdef char c = self.at[self.pos]
         cdef Py_ssize_t end = self.pos
-        if not _safe[<unsigned char>c] or c == b"%" or (
-            c == b"-" and not (self.pos + 1 < self.size and _safe[<unsigned char>self.at[self.pos + 1]])
+        if not is_safe(<unsigned char>c) or c == b"%" or (
+            c == b"-" and not (self.pos + 1 < self.size and is_safe(<unsigned char>self.at[self.pos + 1]))
         ):
             raise Decline
         while self.pos < self.size:
             c = self.at[self.pos]
-            if _inner[<unsigned char>c] or (c == b":" and self.inner_colon()):
+            if is_inner(<unsigned char>c) or (c == b":" and self.inner_colon()):
                 self.pos += 1
                 end = self.pos
             elif c == b" ":
@@ -498,27 +470,16 @@ cdef class Scanner:
     cdef inline bint inner_colon(self) noexcept:
         """Whether the colon here is part of a plain scalar: `a:b` and `a::b` are one word."""
         cdef Py_ssize_t after = self.pos + 1
-        return after < self.size and (_inner[<unsigned char>self.at[after]] or self.at[after] == b":")
+        return after < self.size and (is_inner(<unsigned char>self.at[after]) or self.at[after] == b":")
 
     # Quoted scalars, on one line.
 
     cdef Py_ssize_t quote_end(self, Py_ssize_t pos) except -1:
         """Where the quote closes that opens at `pos`."""
-        cdef char quote = self.at[pos]
-        cdef char c
-        pos += 1
-        while pos < self.size:
-            c = self.at[pos]
-            if c == b"\n":
-                raise Decline
-            if c == b"\\" and quote == b'"':
-                pos += 1
-            elif c == quote:
-                if quote == b'"' or pos + 1 >= self.size or self.at[pos + 1] != b"'":
-                    return pos
-                pos += 1
-            pos += 1
-        raise Decline
+        cdef Py_ssize_t end = quote_end(self.at, self.size, pos)
+        if end < 0:
+            raise Decline
+        return end
 
     cdef str quoted(self):
         """The quoted scalar that begins here; leaves after its closing quote."""
