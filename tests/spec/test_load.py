@@ -194,3 +194,25 @@ def test_the_error_can_be_pickled() -> None:
 
 def test_the_result_is_a_pod() -> None:
     assert isinstance(load(FULL), Pod)
+
+
+def test_a_limit_of_a_directory_on_disk_is_refused_by_name() -> None:
+    text = POD_WITH_VOLUME.replace("SOURCE", "emptyDir: {sizeLimit: 1Mi}")
+    with pytest.raises(SpecError) as caught:
+        load(text)
+    assert str(caught.value).endswith(
+        "spec.volumes[0].emptyDir.sizeLimit is not supported yet on disk: give medium: Memory"
+    )
+    assert load(text.replace("{sizeLimit", "{medium: Memory, sizeLimit")).spec.volumes[0].empty_dir is not None
+
+
+POD_WITH_VOLUME = """
+apiVersion: v1
+kind: Pod
+metadata: {name: limited}
+spec:
+  containers: [{name: a, command: [x]}]
+  volumes:
+  - name: v
+    SOURCE
+"""

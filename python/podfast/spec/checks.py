@@ -68,6 +68,9 @@ def _volume(volume: Volume, report: Report, path: Path) -> None:
         _say(report, (*path, "hostPath", "path"), names.absolute_path(volume.host_path.path))
         if volume.empty_dir is not None:
             report.about(path, "must have one source, not both emptyDir and hostPath")
+    directory = volume.empty_dir
+    if directory is not None and directory.size_limit is not None and directory.medium != "Memory":
+        report.about((*path, "emptyDir", "sizeLimit"), "is not supported yet on disk: give medium: Memory")
 
 
 def _container(container: Container, report: Report, path: Path, volumes: set[str]) -> None:
