@@ -8,6 +8,7 @@ from collections.abc import Callable
 from podfast.cli.arguments import Options, Parser, namespace, seconds, swept_places
 from podfast.cli.following import Watched
 from podfast.node import PodRecord
+from podfast.places import Places
 
 DESCRIPTION = "Stops pods as Kubernetes would: TERM, the grace period, then KILL. A stopped pod is removed."
 EPILOG = "examples:\n  podfast stop web\n  podfast stop web other/db --grace 1\n"
@@ -39,13 +40,26 @@ def for_each(options: Options, ask: Callable[[PodRecord], None], *, grace: float
         try:
             ask(record)
         except NotFound:
-            pass  # it went by itself, which is what was wanted
+            _end_unowned(record, places, grace)
     for record in chosen:
         patience = (grace_period(record) if grace is None else grace) + ALLOWANCE_SECONDS
         if not Watched(places.runroot, record).wait_until_gone(patience):
             raise WaitTimeout(f'pod "{record.name}" is still there after {patience:g} s; its owner goes on trying')
         print(record.name, flush=True)
     return 0
+
+
+def _end_unowned(record: PodRecord, places: Places, grace: float | None) -> None:
+    """A pod that nobody answers for went by itself; a served one may run on without an engine, and is taken over."""
+    if record.life != "served":
+        return
+    from podfast.errors import NotFound
+    from podfast.pod import adopt
+
+    try:
+        adopt(record.id, root=places.root, runroot=places.runroot).stop(grace)
+    except NotFound:
+        pass  # somebody was faster
 
 
 def grace_period(record: PodRecord) -> float:

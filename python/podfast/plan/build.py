@@ -113,13 +113,21 @@ def _volume(pod: Pod, index: int, trees: dict[tuple[str, int], int], is_file: bo
     volume = pod.spec.volumes[index]
     if volume.host_path is not None:
         flags = m.TREE_RECURSIVE | (m.TREE_FILE if is_file else 0)
-        if volume.host_path.type in ("CharDevice", "BlockDevice"):
+        if volume.host_path.type in ("CharDevice", "BlockDevice") or _is_for_privileged(pod, volume.name):
             flags |= m.TREE_DEVICES
         return m.VolumePlan(m.VOLUME_TREE, tree=_tree(trees, volume.host_path.path, flags))
     source = volume.empty_dir
     if source is not None and source.medium == "Memory":
         return m.VolumePlan(m.VOLUME_MEMORY, size_limit=source.size_limit or 0)
     return m.VolumePlan(m.VOLUME_DISK, size_limit=(source.size_limit if source else None) or 0)
+
+
+def _is_for_privileged(pod: Pod, volume: str) -> bool:
+    """`hostPath: /dev` in a privileged container is meant to have devices that work."""
+    return any(
+        container.security_context.privileged and any(mount.name == volume for mount in container.volume_mounts)
+        for container in pod.spec.containers
+    )
 
 
 def _container(

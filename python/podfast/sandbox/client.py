@@ -146,6 +146,8 @@ class Client:
             answer = _receive(connection)
         if answer is None:
             raise NotFound("the pod is gone")
+        if answer.value in (errno.ENOTCONN, errno.EPIPE):
+            raise NotFound("the pod has no engine")
         if answer.value:
             raise PodfastError(f"the pod's owner cannot be reached: {os.strerror(answer.value)}")
 

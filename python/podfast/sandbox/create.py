@@ -178,7 +178,7 @@ def _claim_name(ground: Ground, names: Names, pod_name: str) -> None:
         except FileNotFoundError:
             continue
         with ground.turn:
-            dead = sweep_dead(ground.root, ground.pods, owner, ground.lock)
+            dead = not _waits_for_an_engine(ground, owner) and sweep_dead(ground.root, ground.pods, owner, ground.lock)
         if not dead:
             raise Conflict(f'a pod "{pod_name}" is running already: {owner[:12]}', owner=owner)
         # Of several who find the same dead owner one removes its claim, and none the claim that is made then.
@@ -186,6 +186,21 @@ def _claim_name(ground: Ground, names: Names, pod_name: str) -> None:
             if os.readlink(link, dir_fd=ground.names) == owner:
                 os.unlink(link, dir_fd=ground.names)
     raise Conflict(f'the name "{pod_name}" changes hands too fast', owner="")
+
+
+def _waits_for_an_engine(ground: Ground, pod_id: str) -> bool:
+    """Whether it is a served pod of this boot: its containers may run although its shim and its engine are dead."""
+    try:
+        fd = os.open(f"{pod_id}/pod", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=ground.pods)
+    except OSError:
+        return False
+    try:
+        header = msgspec.json.decode(os.read(fd, LARGEST_RECORD).partition(b"\n")[0])
+    except (OSError, msgspec.DecodeError):
+        return False
+    finally:
+        os.close(fd)
+    return isinstance(header, dict) and header.get("life") == "served" and header.get("boot_id") == ground.boot_id
 
 
 def sweep_dead(root_fd: int, pods_fd: int, pod_id: str, lock_fd: int) -> bool:
