@@ -293,9 +293,10 @@ def test_python_s_own_unpacker_would_have_been_fooled(tmp_path: Path, outside: P
         path.write_bytes(case.archive)
         if case.name in ("through an absolute link", "through a relative link", "dotdot"):
             before = tree(outside, without=target)
-            with suppress(Exception), tarfile.open(path) as archive:
-                archive.extractall(target, filter="fully_trusted")
+            with suppress(OSError, tarfile.TarError), tarfile.open(path) as archive:
+                archive.extraction_filter = lambda member, _path: member  # Python 3.11.2 knows no other way.
+                archive.extractall(target)
             fooled += tree(outside, without=target) != before
             subprocess.run(["rm", "-rf", target], check=True)
             (outside / "victim").write_text("untouched")
-    assert fooled >= 2
+    assert fooled == 3

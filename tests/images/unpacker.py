@@ -6,8 +6,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +24,29 @@ PROGRAM = binary("podfast-unpack")
 def unpack(archive: bytes | Path, target: Path, *, user: int | None = None) -> Verdict:
     """The program's answer. Anything but an answer, such as a crash, fails the test."""
     target.mkdir(exist_ok=True)
+    with program_for(user) as program:
+        return _unpack(archive, target, program, user)
+
+
+@contextmanager
+def program_for(user: int | None) -> Iterator[str]:
+    """Where another user can run it, though this installation may be for nobody else to read."""
+    if user is None:
+        yield PROGRAM
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        copy = shutil.copy(PROGRAM, directory)
+        os.chmod(copy, 0o755)
+        yield copy
+
+
+def _unpack(archive: bytes | Path, target: Path, program: str, user: int | None) -> Verdict:
     fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
     source = subprocess.PIPE if isinstance(archive, bytes) else os.open(archive, os.O_RDONLY)
     try:
         process = subprocess.Popen(
-            [PROGRAM, str(fd)],
+            [program, str(fd)],
             stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
