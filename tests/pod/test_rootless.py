@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
+import podfast
 from tests.machinery.leaks import LeakCheck
 from tests.pod.conftest import manifest, until
 
 UID = 54321
 BECOME = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all")
 TOP = Path(__file__).resolve().parent.parent.parent
+# What is installed, which may not be the clone's: that lacks what is compiled.
+PACKAGES = Path(podfast.__file__).resolve().parent.parent
 
 pytestmark = [
     pytest.mark.makes,
@@ -35,7 +38,7 @@ class User:
         environment = {
             "HOME": str(self.home),
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join((str(TOP / "python"), str(TOP))),
+            "PYTHONPATH": os.pathsep.join((str(PACKAGES), str(TOP))),
         }
         environment |= {"PODFAST_ROOT": f"{self.home}/root", "PODFAST_RUNROOT": f"{self.home}/run"}
         return subprocess.run(
@@ -64,8 +67,9 @@ def home() -> Iterator[Path]:
 @pytest.fixture
 def user(home: Path, leakcheck: LeakCheck) -> Iterator[User]:
     made = User(home)
-    if "PermissionError" in made.python("import podfast; podfast.run").stderr:
-        pytest.skip("an ordinary user cannot read this interpreter")
+    for path in (sys.executable, PACKAGES / "podfast/__init__.py", TOP / "tests/__init__.py"):
+        if subprocess.run([*BECOME, "test", "-r", path]).returncode:
+            pytest.skip(f"an ordinary user cannot read {path}")
     leakcheck.expect("cgroups", "/podfast-")  # it makes none, others do
     yield made
     until(lambda: made.left() == [], "nothing left", 2)
