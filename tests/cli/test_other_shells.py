@@ -235,7 +235,7 @@ def test_exec_on_a_terminal(podfast: Podfast, running: Running, terminal: Callab
 
 def test_the_end_of_input_on_a_terminal(podfast: Podfast, running: Running, terminal: Callable[..., Terminal]) -> None:
     shown = terminal("exec", "-it", "-c", "c0", "test", "--", "cat")
-    shown.expect("^")
+    wait_until(shown.is_raw, "the command's terminal to be ours")
     shown.type("hello\r")
     shown.expect("hello\r\nhello\r\n")
     shown.type("\x04")
