@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/fields.md from `podfast.spec.fields`: what becomes of every field of a v1 Pod. A test holds the two together.
+"""Writes docs/fields.md from `podfast.spec.fields`: what becomes of every field of a v1 Pod. A test compares the two.
 
 Command line: python docs/make_fields.py
 """
