@@ -60,4 +60,8 @@ int pf_write_file(int dir_fd, const char *path, const char *text, size_t size);
 /* ---- cgroup.c ---- */
 void pf_cgroup_kill(int dir_fd, const char *path); /* every process in it, not below it */
 
+/* ---- undo.c ---- */
+/* As pf_undo_replay, from the open `pod` file: also when somebody else has removed the run directory by now. */
+int pf_undo_records(int root_fd, int pod_fd, struct pf_err *err);
+
 #endif

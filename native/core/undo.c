@@ -84,12 +84,15 @@ static int undo_line(int root_fd, char *line, int same_boot, struct pf_err *err)
 }
 
 int pf_undo_replay(int root_fd, int run_fd, struct pf_err *err) {
-    char text[LARGEST + 1];
     PF_FD fd = sys_openat(run_fd, "pod", O_RDONLY | O_NOFOLLOW, 0);
     if (fd == -ENOENT) return 0;
-    if (fd < 0) return pf_fail(err, fd, "open", "pod");
+    return fd < 0 ? pf_fail(err, fd, "open", "pod") : pf_undo_records(root_fd, fd, err);
+}
+
+int pf_undo_records(int root_fd, int pod_fd, struct pf_err *err) {
+    char text[LARGEST + 1];
     pf_word size = 0;
-    for (pf_word n; size < LARGEST && (n = sys_read(fd, text + size, (size_t)(LARGEST - size))) > 0;) size += n;
+    for (pf_word n; size < LARGEST && (n = sys_pread(pod_fd, text + size, (size_t)(LARGEST - size), (uint64_t)size)) > 0;) size += n;
     text[size] = 0;
     char *body = strchr(text, '\n');
     if (!body) return 0; // torn before the first record: nothing had been made

@@ -239,7 +239,7 @@ void sandbox_remove(struct shim *shim) {
     for (uint32_t i = 0; i < MAX_CLIENTS; i++) kill_and_reap(shim->clients[i].exec_pidfd, &patience);
     kill_and_reap(shim->pause_pidfd, &patience);
     leave_groups(shim);
-    int failed = pf_undo_replay(PF_FD_ROOT, PF_FD_RUN, &err);
+    int failed = pf_undo_records(PF_FD_ROOT, PF_FD_POD, &err);
     tell(shim, PF_MSG_GONE, -1, failed < 0 ? err.code : 0, -1);
     // The slow part comes after the answer: files on disk.
     if (shim->plan) {

@@ -6,6 +6,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
+import signal
 import socket
 import uuid
 from contextlib import suppress
@@ -119,7 +121,8 @@ def create(ground: Ground, plan: PodPlan, header: dict[str, object], kept: bytes
     finally:
         for fd in opened:
             if fd != run_fd:
-                os.close(fd)
+                with suppress(OSError):  # close(2) gives the descriptor back, whatever it says; the pod runs by now
+                    os.close(fd)
 
 
 def _failure(operation: str, thing: str, error: OSError) -> SystemFailure:
@@ -252,6 +255,7 @@ def _start(ground: Ground, plan: PodPlan, run_fd: int, pod_fd: int, opened: list
     """The first shim of a pod, which makes everything."""
     _reserve_exits(run_fd, len(plan.containers) + 1)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pidfd = -1
     try:
         with theirs, listen(run_fd) as listener:
             plan_fd = _native.sealed("podfast-plan", _native.encode(plan))
@@ -270,9 +274,21 @@ def _start(ground: Ground, plan: PodPlan, run_fd: int, pod_fd: int, opened: list
             launcher = ground.launcher
             pidfd = _native.spawn_shim(launcher, launcher.mount_ns, fds, new_pid=not plan.flags & m.SERVED)
     except BaseException:
+        if pidfd >= 0:
+            _end_shim(pidfd)
         ours.close()
         raise
     return Sandbox(ground, plan.names, ours, pidfd, run_fd)
+
+
+def _end_shim(pidfd: int) -> None:
+    """A shim that goes on while its records are replayed would make things that nobody undoes."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    poller.poll(2000)
+    os.close(pidfd)
 
 
 def _reserve_exits(run_fd: int, slots: int) -> None:
