@@ -149,13 +149,21 @@ def test_the_shim_dies(world: World) -> None:
 
 
 def test_the_shim_dies_during_the_start(world: World) -> None:
-    for _ in range(3):
+    """On a busy machine the pod may run before the kill arrives; then it has died later, and is gone as well."""
+    during = 0
+    for _ in range(20):
         pod = podfast.create(manifest(READY))
         kill(shim_of(pod))
-        with pytest.raises(PodfastError):
+        try:
             pod.wait_started(PATIENCE)
-        assert pod.gone
+        except PodfastError:
+            during += 1
+            assert pod.gone
         pod.stop()
+        assert pod.gone
+        if during == 3:
+            return
+    assert during
 
 
 def test_both_die(world: World) -> None:
